@@ -1,0 +1,1 @@
+"""Floor 1: tasks, readers, tables, splits, rationales and batches."""

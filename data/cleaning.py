@@ -1,0 +1,54 @@
+"""Clean text: HTML entities unescaped, white space folded, every character traceable to the raw text."""
+
+import html
+import re
+from dataclasses import dataclass
+
+# An entity needs its semicolon: "R&D" and "&lt" in running text stay as they are. Text that was
+# escaped twice ("&amp;#x200B;") is unescaped as far as it goes.
+ENTITY = re.compile(r"&(?:amp;)*(#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{1,31};)")
+# Zero-width marks that separate words or nothing; the joiner inside an emoji (U+200D) is kept.
+ZERO_WIDTH = "\u200b\ufeff\u2060"
+
+
+@dataclass(frozen=True)
+class CleanText:
+    """A cleaned text and, for each of its characters, the raw characters it stands for.
+
+    `starts[i]` and `ends[i]` are the half-open raw span of clean character i.
+    """
+
+    text: str
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    def raw_span(self, start: int, end: int) -> tuple[int, int]:
+        """The raw span of the clean span [start, end), which must not be empty."""
+        return self.starts[start], self.ends[end - 1]
+
+
+def clean(raw: str) -> CleanText:
+    """Unescape entities, fold each run of white space to one space, strip both ends."""
+    characters: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    position = 0
+    while position < len(raw):
+        match = ENTITY.match(raw, position) if raw[position] == "&" else None
+        replaced = html.unescape("&" + match.group(1)) if match else raw[position]
+        after = match.end() if match else position + 1
+        for character in replaced:
+            if character.isspace() or character in ZERO_WIDTH:
+                if characters and characters[-1] == " ":
+                    ends[-1] = after
+                    continue
+                character = " "
+            characters.append(character)
+            starts.append(position)
+            ends.append(after)
+        position = after
+    first = 1 if characters[:1] == [" "] else 0
+    last = len(characters) - (1 if len(characters) > first and characters[-1] == " " else 0)
+    return CleanText(
+        "".join(characters[first:last]), tuple(starts[first:last]), tuple(ends[first:last])
+    )

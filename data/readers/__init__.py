@@ -1,0 +1,1 @@
+"""One reader a public format; each turns a file into checked records."""

@@ -1,0 +1,132 @@
+"""Record, the row that every reader yields, and checked access to lines and cells of a file."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import InputError
+
+
+@dataclass(frozen=True)
+class Record:
+    """One labelled text as its file says it, before cleaning.
+
+    `label` is a class name, a number in words, or None for unlabelled text. `parts` are the
+    rationale's quoted parts, None when the format has no rationales. `group` names what must not
+    be divided between splits (a writer, a seeker).
+    """
+
+    where: str  # file:line
+    text: str
+    label: str | None
+    text_column: str = "text"
+    label_column: str = "label"
+    context: str | None = None
+    key: str | None = None
+    group: str | None = None
+    parts: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table with its place; cells by column name."""
+
+    where: str
+    cells: dict[str, str]
+
+    def mapped(self, column: str, classes: dict[str, str]) -> str:
+        """The class name that `classes` gives the cell.
+
+        Raises InputError naming file, line, column, the cell and the cells that would be right.
+        """
+        cell = self.cells[column].strip()
+        if cell not in classes:
+            raise InputError(
+                f"{self.where}, column {column!r}: {cell!r} is not a label: "
+                f"choose from {', '.join(classes)}"
+            )
+        return classes[cell]
+
+
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """A file's text without a byte-order mark.
+
+    Raises InputError when the file is missing or holds bytes that are not `encoding`.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: check data.root and the task's files")
+    raw = path.read_bytes()
+    try:
+        return raw.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        raise InputError(
+            f"{path}:{line}, byte {column}: 0x{raw[error.start]:02x} is not {encoding}: "
+            f"save the file as UTF-8, or name its encoding in the source"
+        ) from None
+
+
+def lines_of(path: Path, encoding: str = "utf-8") -> Iterator[tuple[str, str]]:
+    """(file:line, line) of every line that is not blank; only \\n and \\r\\n end a line."""
+    for number, line in enumerate(read_text(path, encoding).split("\n"), start=1):
+        if line.strip():
+            yield f"{path}:{number}", line.removesuffix("\r")
+
+
+def check_header(where: str, header: list[str], wanted: tuple[str, ...]) -> None:
+    """Raise InputError naming each wanted column that the header lacks."""
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        raise InputError(
+            f"{where}: column {', '.join(map(repr, missing))} is missing: "
+            f"the header is {','.join(header)!r}, it needs {','.join(wanted)!r}"
+        )
+
+
+def csv_rows(
+    path: Path, wanted: tuple[str, ...], *, delimiter: str = ",", encoding: str = "utf-8"
+) -> Iterator[Row]:
+    """Rows of a quoted CSV file that has the wanted columns."""
+    text = read_text(path, encoding)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    line = 1
+    try:
+        for cells in reader:
+            where, line = f"{path}:{line}", reader.line_num + 1
+            if not cells:
+                continue
+            if header is None:
+                header = [name.strip() for name in cells]
+                check_header(where, header, wanted)
+                continue
+            yield Row(where, _cells_by_name(where, header, cells))
+    except csv.Error as error:
+        raise InputError(f"{path}:{line}: {error}: check the quotes of this row") from None
+    if header is None:
+        raise InputError(f"{path}: is empty: it needs the header {','.join(wanted)!r}")
+
+
+def tsv_rows(path: Path, wanted: tuple[str, ...], *, encoding: str = "utf-8") -> Iterator[Row]:
+    """Rows of an unquoted tab-separated file with a header; a stray quote is a character."""
+    header: list[str] | None = None
+    for where, line in lines_of(path, encoding):
+        cells = line.split("\t")
+        if header is None:
+            header = [name.strip() for name in cells]
+            check_header(where, header, wanted)
+            continue
+        yield Row(where, _cells_by_name(where, header, cells))
+    if header is None:
+        raise InputError(f"{path}: is empty: it needs the header {', '.join(wanted)!r}")
+
+
+def _cells_by_name(where: str, header: list[str], cells: list[str]) -> dict[str, str]:
+    if len(cells) != len(header):
+        raise InputError(
+            f"{where}: has {len(cells)} cells: the header names {len(header)} ({','.join(header)})"
+        )
+    return dict(zip(header, cells, strict=True))

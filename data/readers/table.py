@@ -1,0 +1,103 @@
+"""Reader of a user's own table: any CSV, TSV, JSONL or Parquet file with named columns."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.errors import InputError
+from data.readers.record import Record, Row, check_header, csv_rows, lines_of
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a user's table; None where the table has no such column."""
+
+    text: str = "text"
+    label: str | None = "label"
+    context: str | None = None
+    key: str | None = None
+    group: str | None = None
+    rationale: str | None = None
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Every column that must be there."""
+        return tuple(name for name in vars(self).values() if name is not None)
+
+    def record(self, row: Row) -> Record:
+        """The row as a record; rationale parts are divided by `|`, an empty label is unknown."""
+        cells = row.cells
+        parts = cells[self.rationale].split("|") if self.rationale else None
+        return Record(
+            where=row.where,
+            text=cells[self.text],
+            label=(cells[self.label].strip() or None) if self.label else None,
+            text_column=self.text,
+            label_column=self.label or "",
+            context=cells[self.context] if self.context else None,
+            key=cells[self.key] if self.key else None,
+            group=cells[self.group] if self.group else None,
+            parts=tuple(part for part in parts if part.strip()) if parts is not None else None,
+        )
+
+
+def read_table(path: Path, *, columns: Columns, encoding: str = "utf-8") -> Iterator[Record]:
+    """Records from the columns named.
+
+    Raises InputError for an unknown file ending or a missing column.
+    """
+    return map(columns.record, _rows(path, columns.wanted, encoding))
+
+
+def _rows(path: Path, wanted: tuple[str, ...], encoding: str) -> Iterator[Row]:
+    ending = path.suffix.lower()
+    if ending == ".csv":
+        return csv_rows(path, wanted, encoding=encoding)
+    if ending == ".tsv":
+        return csv_rows(path, wanted, delimiter="\t", encoding=encoding)
+    if ending in (".jsonl", ".ndjson"):
+        return _jsonl_rows(path, wanted, encoding)
+    if ending == ".parquet":
+        return _parquet_rows(path, wanted)
+    raise InputError(f"{path}: {ending!r} is no table: give .csv, .tsv, .jsonl or .parquet")
+
+
+def _jsonl_rows(path: Path, wanted: tuple[str, ...], encoding: str) -> Iterator[Row]:
+    for where, line in lines_of(path, encoding):
+        try:
+            cells = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{where}, character {error.pos + 1}: not JSON: {error.msg}") from None
+        if not isinstance(cells, dict):
+            raise InputError(f"{where}: is not a JSON object: write one object a line")
+        check_header(where, list(cells), wanted)
+        yield Row(where, {name: cell_text(cells[name]) for name in wanted})
+
+
+def _parquet_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[Row]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: check data.root and the task's files")
+    try:
+        table = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: is not a Parquet file: {error}") from None
+    check_header(str(path), table.schema_arrow.names, wanted)
+    number = 0
+    for batch in table.iter_batches(columns=list(wanted)):
+        for cells in batch.to_pylist():
+            number += 1
+            yield Row(f"{path}:row {number}", {k: cell_text(v) for k, v in cells.items()})
+
+
+def cell_text(value: Any) -> str:
+    """A typed cell as text: null is empty, a list is its items divided by `|`."""
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "|".join(map(str, value))
+    return str(value)

@@ -1,0 +1,140 @@
+"""Sources: where a task's rows come from, as a config names it, and the records they hold."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from data.errors import InputError
+from data.readers import empathy_reddit, newsemp, plutchik, sst2, twittemp
+from data.readers.hub import read_hub
+from data.readers.record import Record
+from data.readers.table import Columns, read_table
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+ReaderName = Literal[
+    "table",
+    "empathy_reddit",
+    "sst2",
+    "plutchik8",
+    "semeval_ec",
+    "xed",
+    "newsemp",
+    "twittemp",
+]
+PLAIN_READERS = {
+    "empathy_reddit": empathy_reddit.read_empathy_reddit,
+    "sst2": sst2.read_sst2,
+    "plutchik8": plutchik.read_plutchik8,
+    "semeval_ec": plutchik.read_semeval_ec,
+    "xed": plutchik.read_xed,
+}
+CLASSES = {
+    "empathy_reddit": empathy_reddit.CLASSES,
+    "sst2": sst2.CLASSES,
+    "plutchik8": plutchik.CLASSES,
+    "semeval_ec": plutchik.CLASSES,
+    "xed": plutchik.CLASSES,
+}
+Files = str | tuple[str, ...]
+
+
+class ColumnNames(BaseModel):
+    """Column names of a user's own table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str = Field("text", description="the text to classify")
+    label: str | None = Field("label", description="the class or number; null: unlabelled text")
+    context: str | None = Field(None, description="the post that the text answers")
+    id: str | None = Field(None, description="a name that joins rows of several files")
+    group: str | None = Field(None, description="what must stay in one split, such as the writer")
+    rationale: str | None = Field(None, description="quoted parts of the text, divided by |")
+
+    def columns(self) -> Columns:
+        """The same names as the reader takes them."""
+        return Columns(
+            self.text, self.label, self.context, self.id, self.group, self.rationale
+        )
+
+
+class Source(BaseModel):
+    """One source of a task's rows: files in a public format, a user's table, or a hub data set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reader: ReaderName = Field("table", description="the format of the files")
+    files: Files | dict[Split, Files] | None = Field(
+        None, description="paths below data.root, or a mapping from train, dev, test to paths"
+    )
+    hub: str | None = Field(None, description="owner/name of a hub data set, in place of files")
+    subset: str | None = Field(None, description="the hub data set's configuration")
+    columns: ColumnNames = Field(ColumnNames(), description="columns of a table or hub data set")
+    column: str = Field("empathy_bin", description="NewsEmp: which of its four labels")
+    scheme: str = Field("classes", description="TwittEmp: classes, binary, seek or provide")
+    encoding: str = Field("utf-8", description="the files' encoding")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Source":
+        if (self.files is None) == (self.hub is None):
+            raise ValueError("give either files or hub")
+        return self
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that the format fixes; empty for a table or a rating."""
+        if self.reader == "newsemp":
+            return newsemp.CLASSES if self.column.endswith("_bin") else ()
+        if self.reader == "twittemp":
+            return twittemp.twittemp_classes(self.scheme)
+        return CLASSES.get(self.reader, ())
+
+    @property
+    def has_context(self) -> bool:
+        """Whether its texts answer another text."""
+        return self.reader == "empathy_reddit" or self.columns.context is not None
+
+    @property
+    def has_rationale(self) -> bool:
+        """Whether its rows quote rationales."""
+        return self.reader == "empathy_reddit" or self.columns.rationale is not None
+
+    def paths(self, root: Path) -> list[tuple[Split | None, Path]]:
+        """(given split or None, path) of every file, test before dev before train."""
+        if self.files is None:
+            return []
+        given = self.files if isinstance(self.files, dict) else {None: self.files}
+        listed: list[tuple[Split | None, Path]] = []
+        for split in (None, *reversed(SPLITS)):
+            names = given.get(split, ())  # type: ignore[call-overload]
+            for name in (names,) if isinstance(names, str) else names:
+                listed.append((split, root / name))
+        return listed
+
+    def records(self, root: Path) -> Iterator[tuple[Split | None, Record]]:
+        """(given split or None, record) of every row.
+
+        Raises InputError with the place of the first wrong cell, or when a file is missing.
+        """
+        if self.hub is not None:
+            yield from read_hub(  # type: ignore[misc]
+                self.hub, columns=self.columns.columns(), subset=self.subset
+            )
+        for split, path in self.paths(root):
+            for record in self._read(path):
+                yield split, record
+
+    def _read(self, path: Path) -> Iterator[Record]:
+        try:
+            "".encode(self.encoding)
+        except LookupError:
+            raise InputError(f"{path}: {self.encoding!r} is no encoding: try utf-8") from None
+        if self.reader == "table":
+            return read_table(path, columns=self.columns.columns(), encoding=self.encoding)
+        if self.reader == "newsemp":
+            return newsemp.read_newsemp(path, column=self.column, encoding=self.encoding)
+        if self.reader == "twittemp":
+            return twittemp.read_twittemp(path, scheme=self.scheme, encoding=self.encoding)
+        return PLAIN_READERS[self.reader](path, encoding=self.encoding)

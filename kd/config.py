@@ -1,0 +1,317 @@
+"""The configuration of a run: frozen, checked models from one YAML file plus a.b=c overrides."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+import data
+from data.errors import InputError
+from data.plan import Sampling
+from data.sources import Source, Split
+from data.tables import NoRationale
+from data.tasks import Kind, TaskSpec
+from kd.annealing import ScheduleName
+from student.heads import HeadKind, Pooling
+
+EMBEDDED = "embedded"
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+class Settings(BaseModel):
+    """Base of all parts: no unknown key, no change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Splits(Settings):
+    """Shares of the rows whose files name no split."""
+
+    train: float = Field(0.7, gt=0, lt=1)
+    dev: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _sum(self) -> "Splits":
+        if abs(self.train + self.dev + self.test - 1.0) > 1e-6:
+            raise ValueError("train, dev and test must add up to 1")
+        return self
+
+    def fractions(self) -> dict[Split, float]:
+        """split → share."""
+        return {"train": self.train, "dev": self.dev, "test": self.test}
+
+
+class Data(Settings):
+    """Where the rows come from and how they are divided."""
+
+    root: str = Field(".", description="folder of the files; 'embedded' is the project's samples")
+    max_tokens: int = Field(64, ge=8, le=8192, description="subwords of a text, and of its context")
+    splits: Splits = Splits()
+
+    @property
+    def root_path(self) -> Path:
+        """The folder itself."""
+        if self.root == EMBEDDED:
+            return Path(data.__path__[0]) / "samples"
+        return Path(self.root)
+
+
+class Task(Settings):
+    """One task: its sources, and how much it counts."""
+
+    sources: tuple[Source, ...] = Field(min_length=1, description="files or hub data sets")
+    kind: Kind = "classification"
+    classes: tuple[str, ...] = Field((), description="class names in order; public formats know")
+    low: float = Field(0.0, description="regression: least value")
+    high: float = Field(1.0, description="regression: greatest value")
+    limit: int | None = Field(None, ge=1, description="most train rows, drawn at random")
+    no_rationale: NoRationale = Field(
+        "by_level", description="a row without one teaches: none, all, ignore, or by_level"
+    )
+    weight: float = Field(1.0, ge=0, description="the task's share of the student's loss")
+    temperature: float = Field(1.0, gt=0, description="divides the teacher's logits")
+    class_weights: Literal["none", "sqrt", "balanced"] = Field(
+        "none", description="rows / (classes * rows of the class), its square root, or none"
+    )
+
+    def spec(self, name: str) -> TaskSpec:
+        """The task as the models see it.
+
+        Raises ValueError when its classes are missing or two sources disagree.
+        """
+        known = {source.classes for source in self.sources if source.classes}
+        classes = self.classes or (known.pop() if len(known) == 1 else ())
+        if self.kind == "classification" and len(classes) < 2:
+            raise ValueError("name at least two classes, in order")
+        if len(set(classes)) < len(classes):
+            raise ValueError(f"a class is named twice in {list(classes)}")
+        if self.kind == "regression" and not self.low < self.high:
+            raise ValueError("a regression task needs low < high")
+        return TaskSpec(
+            name=name,
+            kind=self.kind,
+            classes=classes if self.kind == "classification" else (),
+            has_context=any(source.has_context for source in self.sources),
+            has_rationale=any(source.has_rationale for source in self.sources),
+            low=self.low,
+            high=self.high,
+        )
+
+
+class Training(Settings):
+    """How a model is fine-tuned."""
+
+    epochs: float = Field(4, gt=0)
+    batch_size: int = Field(32, ge=1, description="rows an optimizer step, over all processes")
+    learning_rate: float = Field(1e-4, gt=0, lt=1)
+    layer_decay: float = Field(0.9, gt=0, le=1, description="rate of a layer over that above it")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
+    weight_decay: float = Field(0.01, ge=0)
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    accumulation: int = Field(1, ge=1, description="micro-steps an optimizer step")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    level_weight: float = Field(1.0, ge=0, description="lambda_EI, the label loss")
+    rationale_weight: float = Field(0.5, ge=0, description="lambda_RE, the rationale loss")
+    evaluations: int = Field(1, ge=1, description="dev evaluations an epoch")
+    patience: int = Field(3, ge=1, description="evaluations without a better one before the stop")
+
+
+class StudentTraining(Training):
+    """How the student is distilled."""
+
+    objective: Literal["annealed", "soft", "gold", "mixed"] = Field(
+        "annealed", description="annealed: teacher to gold; mixed: the fixed gold_weight"
+    )
+    schedule: ScheduleName = "linear"
+    gold_weight: float = Field(0.5, ge=0, le=1, description="of objective mixed")
+    sampling: Sampling = "proportional"
+    alpha: float = Field(0.75, gt=0, description="of sampling size_power and temperature")
+
+
+class Model(Settings):
+    """The shape of a model."""
+
+    encoder: str = Field(MINILM, description="folder, hub id, or packaged encoder")
+    layers: tuple[int, ...] | None = Field(None, description="encoder layers to keep; null: all")
+    pooling: Pooling = "mean"
+    head: HeadKind = "two_layer"
+    attention_heads: int = Field(1, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class Teacher(Model):
+    """One teacher."""
+
+    seeker_encoder: Literal["frozen", "trained"] = Field(
+        "trained", description="the bi-encoder's second encoder"
+    )
+    weight: float = Field(1.0, gt=0, description="among several teachers of a task")
+    training: Training = Training()
+
+
+class Teachers(Teacher):
+    """The teachers: what they share, and for some tasks what differs."""
+
+    tasks: dict[str, tuple[dict[str, Any], ...]] = Field(
+        {}, description="task → one mapping of differing settings a teacher; several: averaged"
+    )
+
+    def of(self, task: str) -> dict[str, Teacher]:
+        """Teacher name → settings of a task's teachers: TASK, TASK-2, TASK-3 …"""
+        shared = self.model_dump(exclude={"tasks"})
+        members = self.tasks.get(task, ({},))
+        return {
+            task if number == 1 else f"{task}-{number}": Teacher.model_validate(
+                _merged(shared, member)
+            )
+            for number, member in enumerate(members, start=1)
+        }
+
+
+class Student(Model):
+    """The student."""
+
+    start: str | None = Field(
+        None, description="a teacher's name, to start from its encoder in place of `encoder`"
+    )
+
+
+class Config(Settings):
+    """A whole run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder below runs/")
+    seed: int = Field(13, ge=0, lt=2**32)
+    data: Data = Data()
+    tasks: dict[str, Task] = Field(min_length=1)
+    teachers: Teachers = Teachers()
+    student: Student = Student()
+    training: StudentTraining = StudentTraining()
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> "Config":
+        for name, task in self.tasks.items():
+            if not name.isidentifier():
+                raise ValueError(f"task {name!r}: use letters, digits and _ in a task's name")
+            try:
+                task.spec(name)
+            except ValueError as error:
+                raise ValueError(f"tasks.{name}: {error}") from None
+        for name in self.teachers.tasks:
+            if name not in self.tasks:
+                raise ValueError(f"teachers.tasks: {name!r} is no task{_nearest(name, self.tasks)}")
+        known = [teacher for task in self.tasks for teacher in self.teachers.of(task)]
+        if self.student.start is not None and self.student.start not in known:
+            raise ValueError(f"student.start: {self.student.start!r}: choose from {known}")
+        return self
+
+    @property
+    def specs(self) -> list[TaskSpec]:
+        """The tasks as the models see them, in the config's order."""
+        return [task.spec(name) for name, task in self.tasks.items()]
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file and apply `a.b=c` overrides.
+
+    Raises InputError naming the file, every wrong key or value, and the nearest right key.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: give a config such as configs/demo.yaml")
+    try:
+        settings = OmegaConf.load(path)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"{path}{line}: is not YAML: {reason}") from None
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if not equals or not key:
+            raise InputError(f"{override!r} is no override: write key.key=value")
+    try:
+        merged = OmegaConf.merge(settings, OmegaConf.from_dotlist(list(overrides)))
+        values = OmegaConf.to_container(merged, resolve=True)
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{path}: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: is not a mapping: it needs at least name and tasks")
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors()
+        # A list whose only item is wrong counts as too short as well; the item's error says it all.
+        deep = [p for p in problems if not any(_is_inside(q["loc"], p["loc"]) for q in problems)]
+        raise InputError("\n".join(_problem(path, problem) for problem in deep)) from None
+
+
+def dump_config(config: Config) -> str:
+    """The resolved config as YAML."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def differences(first: Any, second: Any, path: str = "") -> list[str]:
+    """The dotted keys whose values differ between two nested mappings, with both values."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        found = []
+        for key in [*first, *(key for key in second if key not in first)]:
+            found += differences(first.get(key), second.get(key), f"{path}.{key}" if path else key)
+        return found
+    return [] if first == second else [f"{path} is {first!r} there and {second!r} here"]
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _is_inside(inner: Sequence[int | str], outer: Sequence[int | str]) -> bool:
+    return len(inner) > len(outer) and tuple(inner[: len(outer)]) == tuple(outer)
+
+
+def _problem(path: Path, problem: Any) -> str:
+    """One validation error as a sentence: file, key, what is wrong, what would be right."""
+    place = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        return f"{path}: {place}: unknown key {key!r}{_nearest(key, _siblings(problem['loc']))}"
+    if problem["type"] == "missing":
+        return f"{path}: {place}: is missing"
+    if not place:
+        return f"{path}: {message}"
+    given = f", not {problem['input']!r}" if not isinstance(problem["input"], dict) else ""
+    return f"{path}: {place}: {message[0].lower()}{message[1:]}{given}"
+
+
+def _nearest(key: str, known: Any) -> str:
+    close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    if close:
+        return f": did you mean {close[0]!r}?"
+    return f": choose from {', '.join(sorted(known))}" if known else ""
+
+
+def _siblings(location: Sequence[int | str]) -> list[str]:
+    """The keys that the model at the parent of `location` knows."""
+    models: list[Any] = [Config]
+    for part in location[:-1]:
+        nested: list[Any] = []
+        for model in models:
+            field = model.model_fields.get(part) if isinstance(part, str) else None
+            nested += _models_in(field.annotation) if field is not None else [model]
+        models = nested
+    return [key for model in models for key in model.model_fields]
+
+
+def _models_in(annotation: Any) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

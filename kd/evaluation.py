@@ -1,0 +1,159 @@
+"""Evaluation: a model's, and the baselines', scores on one split of one task.
+
+Letters: N = rows, T = tokens of all texts together, C = classes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from datasets import Dataset
+
+from data.encoding import EncodedTable
+from data.tasks import TaskSpec
+from kd.baselines import majority_predictions, mean_values, tfidf_predictions, tfidf_values
+from kd.metrics import classification_scores, rationale_report, regression_scores
+from kd.sharma2020 import legacy_labels, legacy_rationale_scores
+from student.inference import Logits, compute_logits
+from student.model import StudentModel
+
+# A token belongs to the predicted rationale when its log-odds are above this.
+RATIONALE_THRESHOLD = 0.0
+
+
+def known_rows(gold: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Row numbers with a gold target, of (N, C) targets."""
+    return np.flatnonzero(np.isfinite(gold).all(axis=1))
+
+
+def score(spec: TaskSpec, table: EncodedTable, logits: Logits) -> dict[str, Any]:
+    """A model's scores on the rows of a table that have a gold target of the task."""
+    rows = known_rows(table.gold[spec.name])
+    predicted = logits.labels[spec.name][rows]
+    scores = _label_scores(spec, table.gold[spec.name][rows], predicted)
+    if spec.has_rationale:
+        gold_rows, predicted_rows, has_level, _ = rationale_rows(spec, table, logits, rows)
+        scores["rationale"] = rationale_report(gold_rows, predicted_rows, has_level)
+    return scores
+
+
+def score_sharma2020(spec: TaskSpec, table: EncodedTable, logits: Logits) -> dict[str, Any]:
+    """Rationale scores by the 2020 code's own rules, for comparison with published numbers only."""
+    rows = known_rows(table.gold[spec.name])
+    gold_rows, predicted_rows, _, has_rationale = rationale_rows(spec, table, logits, rows)
+    width = max((len(row) for row in gold_rows), default=0) + 2
+
+    def padded(listed: Sequence[npt.NDArray[np.bool_]]) -> npt.NDArray[np.int64]:
+        # One special token stands before the text's own tokens and one after.
+        grid = np.zeros((len(listed), max(64, width)), dtype=np.int64)
+        for place, row in enumerate(listed):
+            grid[place, 1 : len(row) + 1] = row
+        return grid
+
+    lengths = np.array([len(row) + 1 for row in gold_rows], dtype=np.int64)
+    gold = legacy_labels(padded(gold_rows), lengths, has_rationale)
+    return dict(legacy_rationale_scores(gold, padded(predicted_rows), lengths))
+
+
+def rationale_rows(
+    spec: TaskSpec, table: EncodedTable, logits: Logits, rows: npt.NDArray[np.int64]
+) -> tuple[
+    list[npt.NDArray[np.bool_]],
+    list[npt.NDArray[np.bool_]],
+    npt.NDArray[np.bool_],
+    npt.NDArray[np.bool_],
+]:
+    """Gold and predicted tokens of the rows whose rationale is known; which of them have a level
+    above 0, and which have a rationale at all."""
+    gold_rows, predicted_rows, has_level = [], [], []
+    for row in rows:
+        part = slice(table.texts.starts[row], table.texts.starts[row + 1])
+        targets = table.gold_tokens[spec.name][part]
+        real = np.isfinite(targets)
+        if real.any():
+            gold_rows.append(targets[real] > 0.5)
+            predicted_rows.append(logits.tokens[spec.name][part][real] > RATIONALE_THRESHOLD)
+            has_level.append(_has_level(spec, table.gold[spec.name][row]))
+    has_rationale = np.array([bool(row.any()) for row in gold_rows], dtype=bool)
+    return gold_rows, predicted_rows, np.array(has_level, dtype=bool), has_rationale
+
+
+def _has_level(spec: TaskSpec, gold: npt.NDArray[np.float32]) -> bool:
+    """Whether the gold is above the lowest class or value."""
+    return int(np.argmax(gold)) > 0 if spec.kind == "classification" else float(gold[0]) > 0.0
+
+
+def _label_scores(
+    spec: TaskSpec, gold: npt.NDArray[np.float32], predicted: npt.NDArray[np.float32]
+) -> dict[str, Any]:
+    if spec.kind == "regression":
+        scale = spec.high - spec.low
+        return dict(
+            regression_scores(
+                spec.low + gold[:, 0].astype(np.float64) * scale,
+                spec.low + predicted[:, 0].astype(np.float64) * scale,
+            )
+        )
+    return classification_scores(gold.argmax(axis=1), predicted.argmax(axis=1), spec.classes)
+
+
+def baseline_scores(
+    spec: TaskSpec, train: Dataset, split: Dataset, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Scores on a split of the constant answer and of a linear model on TF-IDF of the text."""
+    name = f"gold/{spec.name}"
+    train_gold, train_texts = _gold_and_texts(train, name)
+    gold, texts = _gold_and_texts(split, name)
+    if spec.kind == "regression":
+        values, rows = train_gold[:, 0].astype(np.float64), len(gold)
+        answers = {
+            "constant": mean_values(values, rows),
+            "tfidf": tfidf_values(train_texts, values, texts, seed),
+        }
+        return {
+            key: _label_scores(spec, gold, answer[:, None].astype(np.float32))
+            for key, answer in answers.items()
+        }
+    classes = train_gold.argmax(axis=1)
+    found = {
+        "constant": majority_predictions(classes, len(gold)),
+        "tfidf": tfidf_predictions(train_texts, classes, texts, seed),
+    }
+    return {
+        key: classification_scores(gold.argmax(axis=1), predicted, spec.classes)
+        for key, predicted in found.items()
+    }
+
+
+def _gold_and_texts(table: Dataset, column: str) -> tuple[npt.NDArray[np.float32], list[str]]:
+    gold = np.asarray(list(table[column]), dtype=np.float32)
+    gold = gold.reshape(len(table), -1)
+    rows = known_rows(gold)
+    texts = list(table["text"])
+    return gold[rows], [texts[row] for row in rows]
+
+
+def selection_score(
+    specs: Sequence[TaskSpec], table: EncodedTable, logits: Logits
+) -> float:
+    """The one number that picks a checkpoint: the mean over tasks of each selection metric.
+
+    A metric that is undefined (a constant regression) counts 0; a task without gold is left out.
+    """
+    values = []
+    for spec in specs:
+        rows = known_rows(table.gold[spec.name])
+        if len(rows):
+            gold, predicted = table.gold[spec.name][rows], logits.labels[spec.name][rows]
+            values.append(_label_scores(spec, gold, predicted)[spec.selection_metric] or 0.0)
+    return float(np.mean(values)) if values else 0.0
+
+
+def dev_scorer(
+    specs: Sequence[TaskSpec], table: EncodedTable, autocast: Callable[[], object]
+) -> Callable[[StudentModel], float]:
+    """The function that scores a model on the dev rows during training, in its precision."""
+    return lambda model: selection_score(
+        specs, table, compute_logits(model, table, autocast=autocast)
+    )

@@ -1,0 +1,50 @@
+"""Hardware: the Accelerator of this process, and the numeric precision that pays on it."""
+
+import os
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from data.errors import InputError
+
+
+def bf16_pays() -> bool:
+    """Whether this machine multiplies bfloat16 matrices in hardware."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def resolve_precision(precision: str) -> str:
+    """`auto` as bf16 where the hardware has it, else fp32; other names as they are."""
+    if precision == "auto":
+        return "bf16" if bf16_pays() else "fp32"
+    if precision == "fp16" and not torch.cuda.is_available():
+        raise InputError("training.precision: 'fp16' needs a GPU: use auto, bf16 or fp32 on a CPU")
+    return precision
+
+
+def new_accelerator(precision: str) -> Accelerator:
+    """An Accelerator that really is one of WORLD_SIZE processes.
+
+    Without cpu=True accelerate starts independent trainings on a CPU host, each rank "0 of 1".
+    Raises RuntimeError when the processes do not see each other.
+    """
+    resolved = resolve_precision(precision)
+    # The state is a singleton that refuses a second precision; the process group stays.
+    AcceleratorState._reset_state()
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no" if resolved == "fp32" else resolved,
+    )
+    expected = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != expected:
+        raise RuntimeError(
+            f"{accelerator.num_processes} process runs where {expected} were started: "
+            f"start them with torchrun or accelerate launch --multi_gpu"
+        )
+    if not torch.cuda.is_available() and not torch.cpu._is_amx_tile_supported():
+        # oneDNN's float32 matmul is twice MKL's on AMD; without AMX it rounds no operand.
+        torch.set_float32_matmul_precision("medium")
+    return accelerator

@@ -1,0 +1,98 @@
+"""Losses: mixed targets, and masked sums divided by global counts.
+
+Letters: B = rows, L = tokens, C = classes. NaN is an unknown target.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from data.batches import Batch
+from data.tasks import TaskSpec
+from student.model import StudentOutput
+
+
+@dataclass(frozen=True)
+class TaskLoss:
+    """How one task counts: its weight, its two parts, and its class weights.
+
+    level_weight and rationale_weight are lambda_EI and lambda_RE of Sharma et al. (2020, eq. 3).
+    """
+
+    spec: TaskSpec
+    weight: float = 1.0
+    level_weight: float = 1.0
+    rationale_weight: float = 0.5
+    class_weights: tuple[float, ...] | None = None
+
+
+def mix_targets(
+    gold: torch.Tensor, soft: torch.Tensor | None, gold_weight: float
+) -> torch.Tensor:
+    """gold_weight * gold + (1 - gold_weight) * soft (Clark et al. 2019, section 3.1).
+
+    gold, soft: (B, C) or (B, L). Where only one is known it carries the whole weight; where
+    neither is, the result is NaN.
+    """
+    if soft is None:
+        return gold
+    mixed = gold_weight * gold + (1.0 - gold_weight) * soft
+    return torch.where(gold.isnan(), soft, torch.where(soft.isnan(), gold, mixed))
+
+
+def label_loss_sum(
+    logits: torch.Tensor, targets: torch.Tensor, loss: TaskLoss
+) -> torch.Tensor:
+    """Sum over the known rows of cross-entropy with (B, C) targets, or of squared error.
+
+    Class weights w turn a row's cross-entropy into -sum_c w_c * target_c * log p_c.
+    """
+    known = targets.isfinite().all(-1, keepdim=True)
+    targets = torch.where(known, targets, 0.0)
+    if loss.spec.kind == "regression":
+        return (torch.where(known, logits, 0.0) - targets).square().sum()
+    if loss.class_weights is not None:
+        targets = targets * targets.new_tensor(loss.class_weights)
+    return -(targets * logits.log_softmax(-1)).sum()
+
+
+def token_loss_sum(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Sum over the known tokens of binary cross-entropy with (B, L) targets in [0, 1]."""
+    known = targets.isfinite()
+    losses = functional.binary_cross_entropy_with_logits(
+        logits, torch.where(known, targets, 0.0), reduction="none"
+    )
+    return torch.where(known, losses, 0.0).sum()
+
+
+def batch_loss(
+    output: StudentOutput,
+    batch: Batch,
+    losses: Mapping[str, TaskLoss],
+    *,
+    gold_weight: float,
+    counts: Mapping[str, tuple[int, int]],
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The loss of this part of a global batch, and each part's share of it by name.
+
+    counts: task → (rows, tokens) known in the whole global batch, so the parts of all processes
+    and micro-steps add up to the mean over the global batch, a task at a time.
+    """
+    parts: dict[str, torch.Tensor] = {}
+    total = torch.zeros((), device=batch.input_ids.device)
+    for name, loss in losses.items():
+        rows, tokens = counts[name]
+        targets = mix_targets(batch.gold[name], batch.soft.get(name), gold_weight)
+        part = label_loss_sum(output.logits[name], targets, loss) / max(rows, 1)
+        parts[name] = part.detach()
+        total = total + loss.weight * loss.level_weight * part
+        if name in output.rationale_logits:
+            token_targets = mix_targets(
+                batch.gold_tokens[name], batch.soft_tokens.get(name), gold_weight
+            )
+            part = token_loss_sum(output.rationale_logits[name], token_targets) / max(tokens, 1)
+            parts[f"{name}/rationale"] = part.detach()
+            total = total + loss.weight * loss.rationale_weight * part
+    return total, parts

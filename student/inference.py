@@ -1,0 +1,95 @@
+"""Inference: a model's logits on every row of an encoded table, the order and padding hidden.
+
+Letters: N = rows, T = tokens of all texts together, C = classes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm.auto import tqdm
+
+from data.batches import collate
+from data.encoding import EncodedTable, Floats
+from student.model import StudentModel
+
+# Tokens a forward pass: bounds memory whatever the lengths.
+BATCH_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class Logits:
+    """labels: task → (N, C); tokens: task → (T,) rationale log-odds, NaN at special tokens."""
+
+    labels: dict[str, Floats]
+    tokens: dict[str, Floats]
+
+
+@torch.no_grad()
+def compute_logits(
+    model: StudentModel,
+    table: EncodedTable,
+    rows: npt.NDArray[np.int64] | None = None,
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    progress: str | None = None,
+    autocast: Callable[[], object] | None = None,
+) -> Logits:
+    """Logits of the chosen rows (default: all), NaN elsewhere, in evaluation mode.
+
+    progress names the bar shown in a terminal; None shows none.
+    """
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    labels = {
+        spec.name: np.full((len(table), spec.width), np.nan, dtype=np.float32)
+        for spec in model.specs
+    }
+    tokens = {
+        spec.name: np.full(len(table.offsets), np.nan, dtype=np.float32)
+        for spec in model.specs
+        if spec.has_rationale
+    }
+    chosen = np.arange(len(table)) if rows is None else rows
+    lengths = table.texts.lengths + table.contexts.lengths
+    batches = list(_batches(chosen[np.argsort(-lengths[chosen], kind="stable")], lengths, batch_tokens))
+    bar = tqdm(batches, desc=progress, disable=None if progress else True, leave=False, delay=2)
+    for batch_rows in bar:
+        batch = collate(table, batch_rows).to(device)
+        inputs = (batch.input_ids, batch.attention_mask, batch.context_ids, batch.context_mask)
+        if autocast is None:
+            output = model(*inputs)
+        else:
+            with autocast():  # type: ignore[attr-defined]
+                output = model(*inputs)
+        for name, values in output.logits.items():
+            labels[name][batch_rows] = values.float().cpu().numpy()
+        for name, values in output.rationale_logits.items():
+            _scatter(tokens[name], table, batch_rows, values.float().cpu().numpy())
+    model.train(was_training)
+    return Logits(labels, tokens)
+
+
+def _batches(
+    rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], batch_tokens: int
+) -> list[npt.NDArray[np.int64]]:
+    """Rows sorted by length, longest first, in batches of at most `batch_tokens` padded tokens."""
+    batches = []
+    start = 0
+    while start < len(rows):
+        count = max(1, batch_tokens // max(1, int(lengths[rows[start]])))
+        batches.append(rows[start : start + count])
+        start += count
+    return batches
+
+
+def _scatter(
+    flat: Floats, table: EncodedTable, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float32]
+) -> None:
+    for place, row in enumerate(rows):
+        start, end = table.texts.starts[row], table.texts.starts[row + 1]
+        real = table.offsets[start:end, 1] > table.offsets[start:end, 0]
+        flat[start:end][real] = values[place, : end - start][real]

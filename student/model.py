@@ -1,0 +1,256 @@
+"""StudentModel: one shared encoder, response-to-seeker attention, a head a task.
+
+A teacher is the same model with a single task and, for empathy, an encoder of its own for the
+seeker (the bi-encoder of Sharma et al. 2020).
+
+Letters: B = rows, L = text tokens, M = context tokens, H = hidden size, C = classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+
+from data.tasks import TaskSpec, save_tasks
+from student.attention import CrossAttention
+from student.encoders import attention_implementation, encode_in_groups, new_encoder
+from student.heads import HeadKind, Pooling, TaskHead
+
+
+class StudentConfig(PreTrainedConfig):
+    """Configuration of a StudentModel: its encoder's configuration and its tasks."""
+
+    model_type = "kd-student"
+    sub_configs = {"encoder": AutoConfig}
+
+    def __init__(
+        self,
+        encoder: dict[str, Any] | PreTrainedConfig | None = None,
+        tasks: Sequence[dict[str, Any]] = (),
+        pooling: Pooling = "mean",
+        head: HeadKind = "two_layer",
+        attention_heads: int = 1,
+        dropout: float = 0.1,
+        separate_context_encoder: bool = False,
+        max_tokens: int = 64,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(encoder, dict):
+            encoder = AutoConfig.for_model(encoder["model_type"], **_without_type(encoder))
+        self.encoder = encoder
+        self.tasks = list(tasks)
+        self.pooling = pooling
+        self.head = head
+        self.attention_heads = attention_heads
+        self.dropout = dropout
+        self.separate_context_encoder = separate_context_encoder
+        self.max_tokens = max_tokens
+        kwargs.setdefault("tie_word_embeddings", False)
+        super().__init__(**kwargs)
+
+    @property
+    def task_specs(self) -> list[TaskSpec]:
+        """The tasks as typed values."""
+        return [TaskSpec(**{**task, "classes": tuple(task["classes"])}) for task in self.tasks]
+
+    def get_text_config(self, *args: Any, **kwargs: Any) -> PreTrainedConfig:
+        """The encoder's configuration, where vocabulary and hidden size stand."""
+        return self.encoder if self.encoder is not None else self
+
+
+def _without_type(encoder: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in encoder.items() if key != "model_type"}
+
+
+class StudentOutput(NamedTuple):
+    """logits: task → (B, C); rationale_logits: task → (B, L), for the tasks with rationales."""
+
+    logits: dict[str, torch.Tensor]
+    rationale_logits: dict[str, torch.Tensor]
+
+
+class StudentModel(PreTrainedModel):
+    """The multi-task model; every head sees every row, and the loss masks what is unknown."""
+
+    config_class = StudentConfig
+    base_model_prefix = "student"
+    main_input_name = "input_ids"
+    _supports_sdpa = True
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__(config)
+        self.encoder = new_encoder(config.encoder)
+        self.context_encoder = (
+            new_encoder(config.encoder) if config.separate_context_encoder else None
+        )
+        hidden_size = config.encoder.hidden_size
+        self.specs = config.task_specs
+        has_context = any(spec.has_context for spec in self.specs)
+        self.attention = (
+            CrossAttention(hidden_size, config.attention_heads, config.dropout)
+            if has_context
+            else None
+        )
+        self.residual_dropout = nn.Dropout(config.dropout)
+        self.heads = nn.ModuleDict(
+            {
+                spec.name: TaskHead(
+                    hidden_size,
+                    spec.width,
+                    pooling=config.pooling,
+                    kind=config.head,
+                    dropout=config.dropout,
+                    has_rationale=spec.has_rationale,
+                )
+                for spec in self.specs
+            }
+        )
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """N(0, 0.02) for the new linear layers; the encoder initialises its own."""
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The word embedding of the shared encoder."""
+        return self.encoder.get_input_embeddings()
+
+    def freeze_context_encoder(self) -> None:
+        """Keep the seeker encoder as it is: no gradients, no dropout."""
+        if self.context_encoder is not None:
+            self.context_encoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "StudentModel":
+        """Training mode; a frozen seeker encoder stays in evaluation mode."""
+        super().train(mode)
+        frozen = self.context_encoder is not None and not any(
+            parameter.requires_grad for parameter in self.context_encoder.parameters()
+        )
+        if frozen:
+            self.context_encoder.eval()
+        return self
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        context_ids: torch.Tensor | None = None,
+        context_mask: torch.Tensor | None = None,
+    ) -> StudentOutput:
+        """(B, L), (B, L), (B, M), (B, M) → logits a task and rationale logits a task."""
+        states, attended = self._states(input_ids, attention_mask, context_ids, context_mask)
+        logits, rationale_logits = {}, {}
+        for spec in self.specs:
+            label, tokens = self.heads[spec.name](
+                attended if spec.has_context else states, attention_mask
+            )
+            # Losses are computed in float32 whatever the autocast (float16 overflows in them).
+            logits[spec.name] = label.float()
+            if tokens is not None:
+                rationale_logits[spec.name] = tokens.float()
+        return StudentOutput(logits=logits, rationale_logits=rationale_logits)
+
+    def _states(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        context_ids: torch.Tensor | None,
+        context_mask: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Text states (B, L, H), alone and with what each token found in the context."""
+        lengths = attention_mask.sum(-1).tolist()
+        if self.attention is None:
+            states = encode_in_groups(self.encoder, input_ids, attention_mask, lengths)
+            return states, states
+        if context_ids is None or context_mask is None:
+            raise ValueError("a task with context needs context_ids and context_mask")
+        rows = context_mask.bool().any(-1).nonzero().squeeze(-1)
+        context_lengths = context_mask[rows].sum(-1).tolist()
+        if self.context_encoder is None:
+            states, contexts = self._shared_pass(
+                input_ids, attention_mask, lengths, context_ids[rows], context_mask[rows],
+                context_lengths,
+            )
+        else:
+            states = encode_in_groups(self.encoder, input_ids, attention_mask, lengths)
+            contexts = encode_in_groups(
+                self.context_encoder, context_ids[rows], context_mask[rows], context_lengths
+            )
+        seeker = states.new_zeros(*context_ids.shape, states.shape[-1])
+        seeker = seeker.index_copy(0, rows, contexts.to(seeker.dtype))
+        found = self.attention(states, seeker, context_mask)
+        return states, states + self.residual_dropout(found)
+
+    def _shared_pass(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        lengths: list[int],
+        context_ids: torch.Tensor,
+        context_mask: torch.Tensor,
+        context_lengths: list[int],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Texts and contexts through the shared encoder as one set of sequences."""
+        width = max(input_ids.shape[1], context_ids.shape[1])
+
+        def widen(tensor: torch.Tensor) -> torch.Tensor:
+            return nn.functional.pad(tensor, (0, width - tensor.shape[1]))
+
+        states = encode_in_groups(
+            self.encoder,
+            torch.cat([widen(input_ids), widen(context_ids)]),
+            torch.cat([widen(attention_mask), widen(context_mask)]),
+            lengths + context_lengths,
+        )
+        texts, contexts = states.split([len(input_ids), len(context_ids)])
+        return texts[:, : input_ids.shape[1]], contexts[:, : context_ids.shape[1]]
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
+        """Write config.json, model.safetensors and tasks.json to a folder."""
+        super().save_pretrained(save_directory, **kwargs)
+        save_tasks(self.specs, Path(save_directory))
+
+
+def new_student(
+    encoder: PreTrainedModel,
+    tasks: Sequence[TaskSpec],
+    *,
+    context_encoder: PreTrainedModel | None = None,
+    pooling: Pooling,
+    head: HeadKind,
+    attention_heads: int,
+    dropout: float,
+    max_tokens: int,
+) -> StudentModel:
+    """A model that starts from a pretrained encoder; its heads are drawn from torch's generator.
+
+    With a context encoder the seeker is read by that one (a bi-encoder), else by the shared one.
+    """
+    config = StudentConfig(
+        encoder=encoder.config,
+        tasks=[asdict(task) for task in tasks],
+        pooling=pooling,
+        head=head,
+        attention_heads=attention_heads,
+        dropout=dropout,
+        separate_context_encoder=context_encoder is not None,
+        max_tokens=max_tokens,
+        attn_implementation=attention_implementation(),
+    )
+    model = StudentModel(config)
+    model.encoder.load_state_dict(encoder.state_dict())
+    if context_encoder is not None:
+        assert model.context_encoder is not None
+        model.context_encoder.load_state_dict(context_encoder.state_dict())
+    return model
+
+
+AutoConfig.register("kd-student", StudentConfig)
+AutoModel.register(StudentConfig, StudentModel)

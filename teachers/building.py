@@ -1,0 +1,41 @@
+"""Building a teacher: a single-text classifier, or for empathy a bi-encoder."""
+
+from collections.abc import Sequence
+
+from data.tasks import TaskSpec
+from student.encoders import load_encoder
+from student.heads import HeadKind, Pooling
+from student.model import StudentModel, new_student
+
+
+def new_teacher(
+    spec: TaskSpec,
+    *,
+    encoder: str,
+    layers: Sequence[int] | None,
+    seeker_is_frozen: bool,
+    pooling: Pooling,
+    head: HeadKind,
+    attention_heads: int,
+    dropout: float,
+    max_tokens: int,
+) -> StudentModel:
+    """A model of one task on a pretrained encoder.
+
+    A task with context gets the bi-encoder of Sharma et al. (2020): a second copy of the encoder
+    reads the seeker, and each response token attends to it. Raises InputError when the encoder is
+    not there.
+    """
+    model = new_student(
+        load_encoder(encoder, layers),
+        [spec],
+        context_encoder=load_encoder(encoder, layers) if spec.has_context else None,
+        pooling=pooling,
+        head=head,
+        attention_heads=attention_heads,
+        dropout=dropout,
+        max_tokens=max_tokens,
+    )
+    if seeker_is_frozen:
+        model.freeze_context_encoder()
+    return model
