@@ -152,7 +152,5 @@ def _token_targets(rationales: Sequence[list[list[int]] | None], table: EncodedT
     for index, spans in enumerate(rationales):
         if spans is not None:
             row = slice(table.texts.starts[index], table.texts.starts[index + 1])
-            targets[row] = token_labels(
-                [(start, end) for start, end in spans], table.offsets[row]
-            )
+            targets[row] = token_labels([(start, end) for start, end in spans], table.offsets[row])
     return targets

@@ -93,9 +93,7 @@ def token_labels(
     return labels
 
 
-def spans_of_tokens(
-    chosen: npt.NDArray[np.bool_], offsets: npt.NDArray[np.integer]
-) -> list[Span]:
+def spans_of_tokens(chosen: npt.NDArray[np.bool_], offsets: npt.NDArray[np.integer]) -> list[Span]:
     """The spans of each run of chosen tokens: (K,) and (K, 2) → spans; specials end no run."""
     spans: list[Span] = []
     open_run = False

@@ -55,9 +55,7 @@ class ColumnNames(BaseModel):
 
     def columns(self) -> Columns:
         """The same names as the reader takes them."""
-        return Columns(
-            self.text, self.label, self.context, self.id, self.group, self.rationale
-        )
+        return Columns(self.text, self.label, self.context, self.id, self.group, self.rationale)
 
 
 class Source(BaseModel):

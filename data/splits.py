@@ -111,6 +111,4 @@ def shared_links(
         for thing in things:
             places[thing].add(split)
     pairs: list[tuple[Split, Split]] = [("train", "dev"), ("train", "test"), ("dev", "test")]
-    return {
-        pair: sum(1 for found in places.values() if set(pair) <= found) for pair in pairs
-    }
+    return {pair: sum(1 for found in places.values() if set(pair) <= found) for pair in pairs}

@@ -127,9 +127,7 @@ def _add(
         raise InputError(
             f"{record.where}: the post it answers is empty: write a text or delete the row"
         )
-    row = rows.setdefault(
-        (record.key or "", text, context), _Row(record.key, text, context)
-    )
+    row = rows.setdefault((record.key or "", text, context), _Row(record.key, text, context))
     if given and (row.given is None or SPLITS.index(given) > SPLITS.index(row.given)):
         row.given = given
     row.links.add(("text", text.casefold()))

@@ -134,9 +134,7 @@ def _gold_and_texts(table: Dataset, column: str) -> tuple[npt.NDArray[np.float32
     return gold[rows], [texts[row] for row in rows]
 
 
-def selection_score(
-    specs: Sequence[TaskSpec], table: EncodedTable, logits: Logits
-) -> float:
+def selection_score(specs: Sequence[TaskSpec], table: EncodedTable, logits: Logits) -> float:
     """The one number that picks a checkpoint: the mean over tasks of each selection metric.
 
     A metric that is undefined (a constant regression) counts 0; a task without gold is left out.

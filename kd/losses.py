@@ -28,9 +28,7 @@ class TaskLoss:
     class_weights: tuple[float, ...] | None = None
 
 
-def mix_targets(
-    gold: torch.Tensor, soft: torch.Tensor | None, gold_weight: float
-) -> torch.Tensor:
+def mix_targets(gold: torch.Tensor, soft: torch.Tensor | None, gold_weight: float) -> torch.Tensor:
     """gold_weight * gold + (1 - gold_weight) * soft (Clark et al. 2019, section 3.1).
 
     gold, soft: (B, C) or (B, L). Where only one is known it carries the whole weight; where
@@ -42,9 +40,7 @@ def mix_targets(
     return torch.where(gold.isnan(), soft, torch.where(soft.isnan(), gold, mixed))
 
 
-def label_loss_sum(
-    logits: torch.Tensor, targets: torch.Tensor, loss: TaskLoss
-) -> torch.Tensor:
+def label_loss_sum(logits: torch.Tensor, targets: torch.Tensor, loss: TaskLoss) -> torch.Tensor:
     """Sum over the known rows of cross-entropy with (B, C) targets, or of squared error.
 
     Class weights w turn a row's cross-entropy into -sum_c w_c * target_c * log p_c.

@@ -48,7 +48,7 @@ def locate(name: str) -> str:
     return name
 
 
-def load_config(name: str) -> PreTrainedConfig:
+def load_encoder_config(name: str) -> PreTrainedConfig:
     """The configuration of a pretrained encoder.
 
     Raises InputError when there is none by that name.
@@ -70,7 +70,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
     Raises InputError when there is none, or it gives no character offsets.
     """
-    load_config(name)
+    load_encoder_config(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(locate(name))
     except (OSError, ValueError) as error:
@@ -94,9 +94,7 @@ def new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     options = {}
     if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
         options["add_pooling_layer"] = False
-    return AutoModel.from_config(
-        config, attn_implementation=attention_implementation(), **options
-    )
+    return AutoModel.from_config(config, attn_implementation=attention_implementation(), **options)
 
 
 def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedModel:
@@ -104,7 +102,7 @@ def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedMo
 
     Raises InputError when it is not there, its weights don't fit, or a layer does not exist.
     """
-    config = load_config(name)
+    config = load_encoder_config(name)
     place = Path(locate(name))
     if place.is_dir() and not any(place.glob("*.safetensors")):
         raise InputError(f"encoder {name!r}: {place} holds no model.safetensors")

@@ -55,7 +55,9 @@ def compute_logits(
     }
     chosen = np.arange(len(table)) if rows is None else rows
     lengths = table.texts.lengths + table.contexts.lengths
-    batches = list(_batches(chosen[np.argsort(-lengths[chosen], kind="stable")], lengths, batch_tokens))
+    batches = list(
+        _batches(chosen[np.argsort(-lengths[chosen], kind="stable")], lengths, batch_tokens)
+    )
     bar = tqdm(batches, desc=progress, disable=None if progress else True, leave=False, delay=2)
     for batch_rows in bar:
         batch = collate(table, batch_rows).to(device)

@@ -175,7 +175,11 @@ class StudentModel(PreTrainedModel):
         context_lengths = context_mask[rows].sum(-1).tolist()
         if self.context_encoder is None:
             states, contexts = self._shared_pass(
-                input_ids, attention_mask, lengths, context_ids[rows], context_mask[rows],
+                input_ids,
+                attention_mask,
+                lengths,
+                context_ids[rows],
+                context_mask[rows],
                 context_lengths,
             )
         else:

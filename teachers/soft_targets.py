@@ -163,7 +163,9 @@ def soft_columns(
                     tokens[part] = np.nan
                     continue
                 chances = 1.0 / (1.0 + np.exp(-target.token_logits[index] / temperature))
-                tokens[part] += weight / total * project(
-                    chances, target.token_spans[index], table.offsets[part]
+                tokens[part] += (
+                    weight
+                    / total
+                    * project(chances, target.token_spans[index], table.offsets[part])
                 )
     return labels.astype(np.float32), tokens.astype(np.float32) if has_tokens else None

@@ -32,7 +32,9 @@ def read_hub(
             continue
         where = f"hub {name!r}, {split}"
         check_header(where, list(rows.column_names), columns.wanted)
-        class_names = getattr(rows.features[columns.label], "names", None) if columns.label else None
+        class_names = (
+            getattr(rows.features[columns.label], "names", None) if columns.label else None
+        )
         for number, cells in enumerate(rows, start=1):
             if columns.label and class_names is not None:
                 cells[columns.label] = _class_name(cells[columns.label], class_names)

@@ -11,13 +11,17 @@ BINARY = {"0": "low", "1": "high"}
 COLUMNS = ("empathy", "distress", "empathy_bin", "distress_bin")
 
 
-def read_newsemp(path: Path, *, column: str = "empathy_bin", encoding: str = "utf-8") -> Iterator[Record]:
+def read_newsemp(
+    path: Path, *, column: str = "empathy_bin", encoding: str = "utf-8"
+) -> Iterator[Record]:
     """Essays labelled by one of four columns; the binary ones are classes, the others ratings 1-7.
 
     Raises InputError for a column that is not one of the four.
     """
     if column not in COLUMNS:
-        raise InputError(f"{path}: {column!r} is no label of NewsEmp: choose from {', '.join(COLUMNS)}")
+        raise InputError(
+            f"{path}: {column!r} is no label of NewsEmp: choose from {', '.join(COLUMNS)}"
+        )
     for row in csv_rows(path, ("response_id", "essay", column), encoding=encoding):
         binary = column.endswith("_bin")
         yield Record(

@@ -25,7 +25,9 @@ def twittemp_classes(scheme: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(SCHEMES[scheme].values()))
 
 
-def read_twittemp(path: Path, *, scheme: str = "classes", encoding: str = "utf-8") -> Iterator[Record]:
+def read_twittemp(
+    path: Path, *, scheme: str = "classes", encoding: str = "utf-8"
+) -> Iterator[Record]:
     """Tweets from a TSV with the columns text and label (0 none, 1 seeking, 2 providing)."""
     for row in tsv_rows(path, ("text", "label"), encoding=encoding):
         yield Record(row.where, row.cells["text"], row.mapped("label", SCHEMES[scheme]))

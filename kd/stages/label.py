@@ -4,11 +4,11 @@ import logging
 from functools import partial
 
 import numpy as np
+from datasets import Dataset, concatenate_datasets
 
 from data.encoding import encode_table
 from data.sources import SPLITS
 from data.tasks import TaskSpec
-from datasets import Dataset, concatenate_datasets
 from kd.atomic import new_file
 from kd.config import Config
 from kd.evaluation import known_rows
@@ -45,7 +45,9 @@ def rows_of(table: dict[str, Dataset], spec: TaskSpec) -> Dataset:
     for split in SPLITS:
         rows = table[split]
         golds = [
-            np.isfinite(np.asarray(list(rows[column]), dtype=np.float32)).reshape(len(rows), -1).all(1)
+            np.isfinite(np.asarray(list(rows[column]), dtype=np.float32))
+            .reshape(len(rows), -1)
+            .all(1)
             for column in rows.column_names
             if column.startswith("gold/")
         ]
@@ -67,7 +69,9 @@ def _label(
     if accelerator.is_main_process:
         logits = compute_logits(model, encoded, progress=f"label {name}")
         known = known_rows(encoded.gold[spec.name])
-        for finding in findings(spec, encoded.gold[spec.name][known], logits.labels[spec.name][known]):
+        for finding in findings(
+            spec, encoded.gold[spec.name][known], logits.labels[spec.name][known]
+        ):
             logger.warning("teacher %s: %s", name, finding)
         targets = from_logits(spec, encoded, logits, range(len(encoded)), mark)
         with new_file(run.soft_targets(name)) as temporary:

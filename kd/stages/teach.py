@@ -20,7 +20,7 @@ from kd.losses import TaskLoss
 from kd.run_folder import RunFolder, content_key, model_files
 from kd.run_log import RunLog
 from kd.training import Recipe, Trained, train
-from student.encoders import load_config, load_tokenizer, locate
+from student.encoders import load_encoder_config, load_tokenizer, locate
 from student.model import StudentModel
 from teachers.building import new_teacher
 
@@ -57,7 +57,7 @@ def encoder_files(encoder: str) -> list[Path]:
 
     Raises InputError when the encoder is not there.
     """
-    load_config(encoder)
+    load_encoder_config(encoder)
     place = Path(locate(encoder))
     return model_files(place) if place.is_dir() else []
 
@@ -115,9 +115,7 @@ def _with_gold(split: Dataset, spec: TaskSpec) -> Dataset:
     return split.select(known_rows(gold.reshape(len(gold), -1)))
 
 
-def task_loss(
-    config: Config, spec: TaskSpec, training: Training, table: EncodedTable
-) -> TaskLoss:
+def task_loss(config: Config, spec: TaskSpec, training: Training, table: EncodedTable) -> TaskLoss:
     """How a task counts, its class weights taken from the gold of the train rows."""
     task = config.tasks[spec.name]
     weights = None
@@ -150,7 +148,11 @@ def recipe(training: Training) -> Recipe:
 
 
 def save_model(
-    model: StudentModel, tokenizer: PreTrainedTokenizerBase, folder: Path, trained: Trained, is_main: bool
+    model: StudentModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    trained: Trained,
+    is_main: bool,
 ) -> None:
     """Write a model's folder atomically, with how its training ended."""
     if is_main:

@@ -1,0 +1,193 @@
+"""The command line: kd data | teach | label | distill | evaluate | predict | run."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+# No telemetry, and no hub look-up that a local encoder does not need.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+import datasets
+import transformers
+import typer
+from accelerate import PartialState
+from rich.console import Console
+
+from data.errors import InputError
+from kd import show
+from kd.config import Config, load_config
+from kd.dry_run import describe
+from kd.pipeline import run_all
+from kd.prediction import predict_file
+from kd.run_folder import RunFolder
+from kd.stages.data import data_stage
+from kd.stages.distill import distill_stage
+from kd.stages.evaluate import evaluate_stage
+from kd.stages.label import label_stage
+from kd.stages.teach import teach_stage
+from student.predictor import Predictor
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Distil single-task teachers of empathy, emotion and sentiment into one student.",
+)
+out = Console(highlight=False, soft_wrap=True)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="a YAML file")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="such as training.epochs=3")
+]
+Runs = Annotated[Path, typer.Option(help="the folder that holds the runs")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="take over a run of another config, redo what changed")
+]
+
+
+def _open(
+    config: Path, overrides: list[str] | None, runs: Path, overwrite: bool
+) -> tuple[Config, RunFolder]:
+    loaded = load_config(config, overrides or ())
+    run = RunFolder(runs / loaded.name)
+    state = PartialState()
+    if state.is_main_process:
+        run.open(loaded, overwrite=overwrite)
+    state.wait_for_everyone()
+    return loaded, run
+
+
+@app.command()
+def data(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    overwrite: Overwrite = False,
+) -> None:
+    """Read and check the files, write leak-free splits, print the profile."""
+    loaded, run = _open(config, overrides, runs, overwrite)
+    _say("data", data_stage(loaded, run))
+    show.print_profile(out, run.load_splits()[1])
+
+
+@app.command()
+def teach(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    overwrite: Overwrite = False,
+) -> None:
+    """Fine-tune one teacher a task."""
+    loaded, run = _open(config, overrides, runs, overwrite)
+    _say("data", data_stage(loaded, run))
+    _say("teach", teach_stage(loaded, run))
+
+
+@app.command()
+def label(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    overwrite: Overwrite = False,
+) -> None:
+    """Write what each teacher says of every row of its task."""
+    loaded, run = _open(config, overrides, runs, overwrite)
+    _say("label", label_stage(loaded, run))
+
+
+@app.command()
+def distill(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    overwrite: Overwrite = False,
+) -> None:
+    """Train the student on gold and soft targets."""
+    loaded, run = _open(config, overrides, runs, overwrite)
+    _say("data", data_stage(loaded, run))
+    _say("distill", distill_stage(loaded, run))
+
+
+@app.command()
+def evaluate(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    overwrite: Overwrite = False,
+    sharma2020: Annotated[
+        bool, typer.Option("--sharma2020", help="add the 2020 rationale metric, faults included")
+    ] = False,
+) -> None:
+    """Score teachers and student on dev and test, beside the baselines."""
+    loaded, run = _open(config, overrides, runs, overwrite)
+    _say("evaluate", evaluate_stage(loaded, run, sharma2020=sharma2020))
+    show.print_results(out, run.metrics)
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    overwrite: Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print what would be done, do nothing")
+    ] = False,
+) -> None:
+    """All stages in order; what is finished with the same inputs is skipped."""
+    if dry_run:
+        describe(out, load_config(config, overrides or ()))
+        return
+    loaded, folder = _open(config, overrides, runs, overwrite)
+    run_all(loaded, folder, _say)
+    show.print_results(out, folder.metrics)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a run's or a model's folder")],
+    source: Annotated[Path | None, typer.Argument(metavar="[IN.csv]", help="texts to read")] = None,
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[OUT.csv]", help="answers to write")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="one text, in place of files")] = None,
+    context: Annotated[str | None, typer.Option(help="the post that the text answers")] = None,
+) -> None:
+    """Answer class, probabilities and rationale for texts.
+
+    IN has a column text (or response_post) and may have context (or seeker_post) and id.
+    """
+    if (text is None) == (source is None) or (source is None) != (target is None):
+        raise InputError("kd predict: give either --text, or IN.csv and OUT.csv")
+    predictor = Predictor.load(model)
+    if text is not None:
+        show.print_prediction(out, predictor([text], [context or ""])[0], text)
+        return
+    assert source is not None and target is not None
+    rows = predict_file(predictor, source, target)
+    out.print(f"{target}: {rows} rows")
+
+
+def _say(stage: str, ran: object) -> None:
+    if PartialState().is_main_process:
+        names = f" {', '.join(ran)}" if isinstance(ran, list) else ""
+        out.print(f"[bold]{stage:<9}[/] {'done' + names if ran else 'unchanged, skipped'}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a mistake of the user's ends in one line and exit status 2."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
+    except InputError as error:
+        print(f"kd: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("kd: stopped; type the same line again to go on", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,133 @@
+"""What a person sees in the terminal: the data profile, the results, one prediction."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from student.predictor import Prediction
+
+
+def print_profile(out: Console, profile: Mapping[str, Any]) -> None:
+    """Rows and label shares a task, and whatever a person should look at."""
+    rows = profile["rows"]
+    out.print(
+        f"{sum(rows.values()):,} texts: "
+        + ", ".join(f"{split} {count:,}" for split, count in rows.items())
+        + f"; splits hash {profile['hash']}"
+    )
+    table = Table(box=None, pad_edge=False)
+    for column in ("task", "train", "dev", "test", "classes (share of train)"):
+        table.add_column(column, justify="right" if column in ("train", "dev", "test") else "left")
+    for name, task in profile["tasks"].items():
+        counts = task["rows"]
+        total = max(1, sum(counts["train"].values()))
+        shares = " · ".join(f"{c} {n / total:.0%}" for c, n in counts["train"].items())
+        table.add_row(
+            name,
+            *(f"{sum(counts[split].values()):,}" for split in ("train", "dev", "test")),
+            shares,
+        )
+    out.print(table)
+    for name, task in profile["tasks"].items():
+        notes = []
+        if task["duplicates"]:
+            notes.append(f"{task['duplicates']} repeated rows merged")
+        if task["conflicts"]:
+            notes.append(
+                f"{len(task['conflicts'])} with conflicting labels (the more frequent counts, "
+                f"then the first): {_some(task['conflicts'])}"
+            )
+        if task["unmatched"]:
+            notes.append(
+                f"{len(task['unmatched'])} of {task['parts']} rationale parts not in the text: "
+                f"{_some(task['unmatched'])}"
+            )
+        elif task["parts"]:
+            notes.append(f"all {task['parts']} rationale parts found")
+        if task["left_out_by_limit"]:
+            notes.append(f"{task['left_out_by_limit']:,} train rows beyond the limit")
+        if task["unlabelled"]:
+            notes.append(f"{task['unlabelled']:,} rows without a label")
+        if notes:
+            out.print(f"{name}: {'; '.join(notes)}")
+    cut = ", ".join(f"{share:.1%} of {column}s" for column, share in profile["truncated"].items())
+    out.print(f"cut at max_tokens: {cut}")
+    found = sum(profile["overlaps"].values())
+    out.print(f"texts, posts or writers in two splits: {found or 'none'}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+
+
+def print_results(out: Console, metrics: Path) -> None:
+    """Teachers against the student on test, the baselines beside, and the sizes."""
+    report = json.loads(metrics.read_text(encoding="utf-8"))
+    table = Table(box=None, pad_edge=False, title="test", title_justify="left")
+    for column in ("task", "metric", "constant", "TF-IDF", "teacher", "student"):
+        table.add_column(column, justify="left" if column in ("task", "metric") else "right")
+    for name, splits in report["tasks"].items():
+        scores = splits["test"]
+        main = "macro_f1" if "macro_f1" in scores["student"] else "pearson"
+        second = "accuracy" if main == "macro_f1" else "mse"
+        for place, metric in enumerate((main, second)):
+            table.add_row(
+                name if place == 0 else "",
+                metric.replace("_", "-"),
+                *(
+                    _number(scores.get(model, {}).get(metric))
+                    for model in ("constant", "tfidf", "teacher", "student")
+                ),
+            )
+        if "rationale" in scores["student"]:
+            rationale = scores["student"]["rationale"]["level>0"]
+            teacher = scores.get("teacher", {}).get("rationale", {}).get("level>0", {})
+            table.add_row(
+                "",
+                "rationale token-F1, level > 0",
+                _number(rationale["all_tokens"]["token_f1"]),
+                "",
+                _number(teacher.get("model", {}).get("token_f1")),
+                _number(rationale["model"]["token_f1"]),
+            )
+    out.print(table)
+    models = dict(report["models"])
+    student = models.pop("student")
+    line = f"student: {student['parameters'] / 1e6:.1f} M parameters, {student['megabytes']:.0f} MB"
+    if models:
+        parameters = sum(model["parameters"] for model in models.values())
+        line += (
+            f"; {len(models)} teachers: {parameters / 1e6:.1f} M, "
+            f"{sum(model['megabytes'] for model in models.values()):.0f} MB "
+            f"({parameters / student['parameters']:.1f} times the student)"
+        )
+    out.print(line)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def print_prediction(out: Console, answer: Mapping[str, Prediction], text: str) -> None:
+    """One line a task: class, probability, rationale."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("task", "answer", "probability", "rationale"):
+        table.add_column(column, justify="right" if column == "probability" else "left")
+    for name, prediction in answer.items():
+        label = prediction.label
+        table.add_row(
+            name,
+            escape(label) if isinstance(label, str) else f"{label:.3f}",
+            f"{max(prediction.probabilities.values()):.2f}" if prediction.probabilities else "",
+            escape(
+                " … ".join(
+                    f"“{part.words}” [{part.start}:{part.end}]" for part in prediction.rationale
+                )
+            ),
+        )
+    out.print(table)
