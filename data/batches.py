@@ -104,5 +104,5 @@ def _known_rows(
 ) -> npt.NDArray[np.bool_]:
     known = np.isfinite(table.gold[task][rows]).all(axis=1)
     if task in table.soft:
-        known |= np.isfinite(table.soft[task][rows]).all(axis=1)
-    return known
+        known = known | np.isfinite(table.soft[task][rows]).all(axis=1)
+    return np.asarray(known)

@@ -1,4 +1,4 @@
-"""Clean text: HTML entities unescaped, white space folded, every character traceable to the raw text."""
+"""Clean text: entities unescaped, white space folded, each character traceable to the raw."""
 
 import html
 import re

@@ -71,10 +71,10 @@ class EncodedTable:
 
     def known(self, task: str) -> npt.NDArray[np.bool_]:
         """(N,) whether a row has a gold or a soft target of the task."""
-        found = np.isfinite(self.gold[task]).all(axis=1)
+        found = np.all(np.isfinite(self.gold[task]), axis=1)
         if task in self.soft:
-            found |= np.isfinite(self.soft[task]).all(axis=1)
-        return found
+            found = found | np.all(np.isfinite(self.soft[task]), axis=1)
+        return np.asarray(found)
 
     def with_soft(self, soft: dict[str, Floats], soft_tokens: dict[str, Floats]) -> "EncodedTable":
         """The same table with soft targets."""

@@ -103,10 +103,12 @@ class Source(BaseModel):
         """(given split or None, path) of every file, test before dev before train."""
         if self.files is None:
             return []
-        given = self.files if isinstance(self.files, dict) else {None: self.files}
+        given: dict[Split | None, Files] = (
+            dict(self.files.items()) if isinstance(self.files, dict) else {None: self.files}
+        )
         listed: list[tuple[Split | None, Path]] = []
         for split in (None, *reversed(SPLITS)):
-            names = given.get(split, ())  # type: ignore[call-overload]
+            names = given.get(split, ())
             for name in (names,) if isinstance(names, str) else names:
                 listed.append((split, root / name))
         return listed

@@ -213,7 +213,7 @@ def _count(
         for found, split in zip(golds, splits, strict=True):
             if spec.name in found:
                 counts[split][names[int(np.argmax(found[spec.name][0]))]] += 1
-        profiles[spec.name].rows = {split: count for split, count in counts.items()}
+        profiles[spec.name].rows = dict(counts.items())
 
 
 def _to_dataset(

@@ -166,7 +166,8 @@ def predict(
     if text is not None:
         show.print_prediction(out, predictor([text], [context or ""])[0], text)
         return
-    assert source is not None and target is not None
+    assert source is not None
+    assert target is not None
     rows = predict_file(predictor, source, target)
     out.print(f"{target}: {rows} rows")
 

@@ -1,15 +1,19 @@
 """The dry run: what a config would do, with sizes and a time estimate, before anything is done."""
 
 import time
+from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
 from rich.console import Console
 from rich.table import Table
 
 from data.encoding import EncodedTable, encode_table
 from data.plan import make_plan
-from kd.config import Config
+from data.tasks import TaskSpec
+from kd.config import Config, Model, Training
 from kd.hardware import new_accelerator, resolve_precision
 from kd.show import print_profile
 from kd.stages.data import read_tables
@@ -33,73 +37,55 @@ def describe(out: Console, config: Config) -> None:
     shown = Table(box=None, pad_edge=False)
     for column in ("training", "rows", "epochs", "steps", "tokens", "minutes (about)"):
         shown.add_column(column, justify="left" if column == "training" else "right")
-    total = soft_bytes = 0.0
+    minutes = soft_bytes = 0.0
     tokenized: dict[str, EncodedTable] = {}
-
-    def encoded(encoder: str) -> EncodedTable:
-        if encoder not in tokenized:
-            tokenized[encoder] = encode_table(
-                table["train"], load_tokenizer(encoder), config.specs,
+    for title, specs, model, training in _trainings(config):
+        if model.encoder not in tokenized:
+            tokenized[model.encoder] = encode_table(
+                table["train"],
+                load_tokenizer(model.encoder),
+                config.specs,
                 max_tokens=config.data.max_tokens,
-            )  # fmt: skip
-        return tokenized[encoder]
-
-    def add(
-        name: str,
-        rows: EncodedTable,
-        known: np.ndarray,
-        settings: object,
-        encoder: str,
-        layers: object,
-    ) -> None:
-        nonlocal total
-        lengths = rows.texts.lengths + rows.contexts.lengths
-        tokens = int(lengths[known.any(axis=1)].sum())
+            )
+        rows = tokenized[model.encoder]
+        known = np.stack([rows.known(spec.name) for spec in specs], axis=1)
+        chosen = known.any(axis=1)
+        tokens = int((rows.texts.lengths + rows.contexts.lengths)[chosen].sum())
         plan = make_plan(
-            known,
-            batch_size=settings.batch_size,
-            epochs=settings.epochs,
-            seed=config.seed,  # type: ignore[attr-defined]
+            known, batch_size=training.batch_size, epochs=training.epochs, seed=config.seed
         )
-        weights = _encoder_weights(encoder, layers)
-        minutes = 6 * weights * tokens * settings.epochs / rate / 60  # type: ignore[attr-defined]
-        total += minutes
-        shown.add_row(
-            name, f"{int(known.any(axis=1).sum()):,}", f"{settings.epochs:g}", f"{plan.steps:,}",  # type: ignore[attr-defined]
-            f"{tokens:,}", f"{minutes:.1f}",
-        )  # fmt: skip
-
-    if needs_teachers(config):
-        for spec in config.specs:
-            for name, teacher in config.teachers.of(spec.name).items():
-                rows = encoded(teacher.encoder)
-                known = rows.known(spec.name)[:, None]
-                add(
-                    f"teacher {name}",
-                    rows,
-                    known,
-                    teacher.training,
-                    teacher.encoder,
-                    teacher.layers,
-                )
-                soft_bytes += 4 * spec.width * known.sum()
-                if spec.has_rationale:
-                    soft_bytes += 12 * rows.texts.lengths[known[:, 0]].sum()
-    rows = encoded(config.student.encoder)
-    known = np.stack([rows.known(spec.name) for spec in config.specs], axis=1)
-    add("student", rows, known, config.training, config.student.encoder, config.student.layers)
+        # Forward and backward: six operations a weight and token (Kaplan et al. 2020, section 2.1).
+        needed = 6 * _encoder_weights(model) * tokens * training.epochs / rate / 60
+        minutes += needed
+        cells = (len(np.flatnonzero(chosen)), training.epochs, plan.steps, tokens)
+        shown.add_row(title, *(f"{cell:,}" for cell in cells), f"{needed:.1f}")
+        if title != "student":
+            soft_bytes += 4 * specs[0].width * chosen.sum()
+            if specs[0].has_rationale:
+                soft_bytes += 12 * rows.texts.lengths[chosen].sum()
     out.print(shown)
     out.print(
         f"objective {config.training.objective}; soft targets about {soft_bytes / 1e6:.1f} MB; "
-        f"all trainings about {total:.0f} minutes on this machine"
+        f"all trainings about {minutes:.0f} minutes on this machine"
     )
 
 
-def _encoder_weights(encoder: str, layers: object) -> int:
+def _trainings(config: Config) -> Iterator[tuple[str, list[TaskSpec], Model, Training]]:
+    """(title, tasks, model, settings) of each training of a run."""
+    if needs_teachers(config):
+        for spec in config.specs:
+            for name, teacher in config.teachers.of(spec.name).items():
+                yield f"teacher {name}", [spec], teacher, teacher.training
+    yield "student", config.specs, config.student, config.training
+
+
+def _encoder_weights(model: Model) -> int:
     """Weights that every token is multiplied with: all but the embeddings."""
-    model = load_encoder(encoder, layers)  # type: ignore[arg-type]
-    embeddings = model.get_input_embeddings().weight.numel()
-    return sum(parameter.numel() for parameter in model.parameters()) - embeddings
+    encoder = load_encoder(model.encoder, model.layers)
+    embeddings = cast(nn.Module, encoder.get_input_embeddings())
+    return sum(p.numel() for p in encoder.parameters()) - sum(
+        p.numel() for p in embeddings.parameters()
+    )
 
 
 def matmul_rate(precision: str, seconds: float = 0.5) -> float:

@@ -4,6 +4,7 @@ Letters: N = rows, T = tokens of all texts together, C = classes.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,9 @@ def selection_score(specs: Sequence[TaskSpec], table: EncodedTable, logits: Logi
 
 
 def dev_scorer(
-    specs: Sequence[TaskSpec], table: EncodedTable, autocast: Callable[[], object]
+    specs: Sequence[TaskSpec],
+    table: EncodedTable,
+    autocast: Callable[[], AbstractContextManager[object]],
 ) -> Callable[[StudentModel], float]:
     """The function that scores a model on the dev rows during training, in its precision."""
     return lambda model: selection_score(

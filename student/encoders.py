@@ -9,6 +9,7 @@ import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -90,11 +91,18 @@ def new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
 
     A pooler's output is never used here, and unused parameters break DDP.
     """
-    kind = MODEL_MAPPING[type(config)]
-    options = {}
-    if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
-        options["add_pooling_layer"] = False
-    return AutoModel.from_config(config, attn_implementation=attention_implementation(), **options)
+    return AutoModel.from_config(
+        config, attn_implementation=attention_implementation(), **_without_pooler(config)
+    )
+
+
+def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
+    """The option that leaves the pooler out, for the architectures that have one."""
+    kinds = MODEL_MAPPING[type(config)]
+    kind = kinds[0] if isinstance(kinds, tuple) else kinds
+    assert kind is not None
+    parameters = inspect.signature(kind).parameters
+    return {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
 
 
 def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedModel:
@@ -106,15 +114,11 @@ def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedMo
     place = Path(locate(name))
     if place.is_dir() and not any(place.glob("*.safetensors")):
         raise InputError(f"encoder {name!r}: {place} holds no model.safetensors")
-    kind = MODEL_MAPPING[type(config)]
-    options = {}
-    if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
-        options["add_pooling_layer"] = False
     encoder = AutoModel.from_pretrained(
         str(place) if place.is_dir() else name,
         dtype=torch.float32,
         attn_implementation=attention_implementation(),
-        **options,
+        **_without_pooler(config),
     )
     return cut_layers(encoder, layers) if layers is not None else encoder
 
@@ -158,7 +162,7 @@ def length_groups(lengths: Sequence[int], group_size: int = GROUP_SIZE) -> list[
 
 
 def encode_in_groups(
-    encoder: nn.Module,
+    encoder: PreTrainedModel,
     ids: torch.Tensor,
     mask: torch.Tensor,
     lengths: Sequence[int],
@@ -170,7 +174,7 @@ def encode_in_groups(
     is not padding; on padding it is 0. The embedding is looked up once for all groups, so its
     gradient is one dense tensor and not one a group.
     """
-    embedded = encoder.get_input_embeddings()(ids)
+    embedded = cast(nn.Module, encoder.get_input_embeddings())(ids)
     pieces: list[torch.Tensor] = []
     rows: list[int] = []
     for group in length_groups(lengths, group_size):

@@ -4,6 +4,7 @@ Letters: N = rows, T = tokens of all texts together, C = classes.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ def compute_logits(
     *,
     batch_tokens: int = BATCH_TOKENS,
     progress: str | None = None,
-    autocast: Callable[[], object] | None = None,
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Logits:
     """Logits of the chosen rows (default: all), NaN elsewhere, in evaluation mode.
 
@@ -62,11 +63,8 @@ def compute_logits(
     for batch_rows in bar:
         batch = collate(table, batch_rows).to(device)
         inputs = (batch.input_ids, batch.attention_mask, batch.context_ids, batch.context_mask)
-        if autocast is None:
+        with autocast():
             output = model(*inputs)
-        else:
-            with autocast():  # type: ignore[attr-defined]
-                output = model(*inputs)
         for name, values in output.logits.items():
             labels[name][batch_rows] = values.float().cpu().numpy()
         for name, values in output.rationale_logits.items():

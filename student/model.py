@@ -9,7 +9,7 @@ Letters: B = rows, L = text tokens, M = context tokens, H = hidden size, C = cla
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import nn
@@ -25,7 +25,7 @@ class StudentConfig(PreTrainedConfig):
     """Configuration of a StudentModel: its encoder's configuration and its tasks."""
 
     model_type = "kd-student"
-    sub_configs = {"encoder": AutoConfig}
+    sub_configs: ClassVar[dict[str, Any]] = {"encoder": AutoConfig}
 
     def __init__(
         self,
@@ -83,6 +83,8 @@ class StudentModel(PreTrainedModel):
 
     def __init__(self, config: StudentConfig) -> None:
         super().__init__(config)
+        if config.encoder is None:
+            raise ValueError("a StudentConfig needs the configuration of its encoder")
         self.encoder = new_encoder(config.encoder)
         self.context_encoder = (
             new_encoder(config.encoder) if config.separate_context_encoder else None
@@ -130,11 +132,9 @@ class StudentModel(PreTrainedModel):
     def train(self, mode: bool = True) -> "StudentModel":
         """Training mode; a frozen seeker encoder stays in evaluation mode."""
         super().train(mode)
-        frozen = self.context_encoder is not None and not any(
-            parameter.requires_grad for parameter in self.context_encoder.parameters()
-        )
-        if frozen:
-            self.context_encoder.eval()
+        seeker = self.context_encoder
+        if seeker is not None and not any(p.requires_grad for p in seeker.parameters()):
+            seeker.eval()
         return self
 
     def forward(
@@ -216,7 +216,9 @@ class StudentModel(PreTrainedModel):
         texts, contexts = states.split([len(input_ids), len(context_ids)])
         return texts[:, : input_ids.shape[1]], contexts[:, : context_ids.shape[1]]
 
-    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | Path, **kwargs: Any
+    ) -> None:
         """Write config.json, model.safetensors and tasks.json to a folder."""
         super().save_pretrained(save_directory, **kwargs)
         save_tasks(self.specs, Path(save_directory))

@@ -59,7 +59,8 @@ class Predictor:
         if not (path / "model.safetensors").is_file():
             raise InputError(f"{path}: holds no model: give a run's folder or a model's folder")
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        model = StudentModel.from_pretrained(path).to(device)
+        model = StudentModel.from_pretrained(path)
+        model.to(torch.device(device))  # type: ignore[arg-type]
         return cls(model, load_tokenizer(str(path)))
 
     def __call__(

@@ -12,7 +12,7 @@ from teachers.soft_targets import SoftTargets
 
 
 def check_classes(teacher: Path, spec: TaskSpec) -> None:
-    """Raise InputError when a teacher's folder answers another task or orders its classes otherwise.
+    """Raise InputError when a teacher answers another task, or orders its classes otherwise.
 
     A label order that differs teaches the student the wrong classes without any error.
     """

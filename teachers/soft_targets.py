@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from data.encoding import EncodedTable, Floats
+from data.encoding import EncodedTable, Floats, Ints
 from data.errors import InputError
 from data.rationales import project
 from data.tasks import TaskSpec
@@ -34,7 +34,7 @@ class SoftTargets:
     fingerprint: str
     ids: tuple[str, ...]
     logits: Floats
-    token_spans: tuple[Floats, ...] | None = None
+    token_spans: tuple[Ints, ...] | None = None
     token_logits: tuple[Floats, ...] | None = None
 
 
@@ -156,7 +156,8 @@ def soft_columns(
         found = np.array([place.get(name, -1) for name in table.ids])
         labels += weight / total * np.where(found[:, None] >= 0, soft[found], np.nan)
         if has_tokens:
-            assert target.token_spans is not None and target.token_logits is not None
+            assert target.token_spans is not None
+            assert target.token_logits is not None
             for row, index in enumerate(found):
                 part = slice(table.texts.starts[row], table.texts.starts[row + 1])
                 if index < 0:

@@ -63,7 +63,9 @@ def _evaluate(
         logits = compute_logits(student, encoded, progress=f"student on {split}")
         for spec in specs:
             found = {"student": (encoded, logits)}
-            for name, target in zip(config.teachers.of(spec.name), targets.get(spec.name, ())):
+            for name, target in zip(
+                config.teachers.of(spec.name), targets.get(spec.name, ()), strict=False
+            ):
                 found["teacher" if name == spec.name else name] = _as_logits(
                     config, run, name, spec, table, split, target
                 )
@@ -131,7 +133,7 @@ def _as_logits(
 def _write_predictions(
     run: RunFolder, name: str, spec: TaskSpec, table: EncodedTable, logits: Logits
 ) -> None:
-    """One CSV: id, gold, predicted, a probability a class, rationale as character spans. No text."""
+    """One CSV: id, gold, predicted, a probability a class, rationale as spans. No text."""
     classes = spec.classes if spec.kind == "classification" else ()
     header = ["id", "gold", "predicted", *(f"p({c})" for c in classes)]
     if spec.has_rationale:

