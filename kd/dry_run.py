@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Iterator
-from typing import cast
 
 import numpy as np
 import torch
-from torch import nn
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
 from data.encoding import EncodedTable, encode_table
 from data.plan import make_plan
@@ -82,7 +81,7 @@ def _trainings(config: Config) -> Iterator[tuple[str, list[TaskSpec], Model, Tra
 def _encoder_weights(model: Model) -> int:
     """Weights that every token is multiplied with: all but the embeddings."""
     encoder = load_encoder(model.encoder, model.layers)
-    embeddings = cast(nn.Module, encoder.get_input_embeddings())
+    embeddings: nn.Module = encoder.get_input_embeddings()
     return sum(p.numel() for p in encoder.parameters()) - sum(
         p.numel() for p in embeddings.parameters()
     )

@@ -9,7 +9,6 @@ import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -174,7 +173,8 @@ def encode_in_groups(
     is not padding; on padding it is 0. The embedding is looked up once for all groups, so its
     gradient is one dense tensor and not one a group.
     """
-    embedded = cast(nn.Module, encoder.get_input_embeddings())(ids)
+    lookup: nn.Module = encoder.get_input_embeddings()
+    embedded = lookup(ids)
     pieces: list[torch.Tensor] = []
     rows: list[int] = []
     for group in length_groups(lengths, group_size):
