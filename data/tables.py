@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from datasets import Dataset, DatasetDict, Features, List, Value
 
 from data.cleaning import clean
@@ -252,6 +253,16 @@ def _to_dataset(
             for split, column in columns.items()
         }
     )
+
+
+def gold_of(rows: Dataset, task: str) -> npt.NDArray[np.float32]:
+    """(rows, classes) gold targets of a task, NaN where unknown."""
+    return np.asarray(list(rows[f"gold/{task}"]), dtype=np.float32).reshape(len(rows), -1)
+
+
+def labelled(rows: Dataset, task: str) -> Dataset:
+    """The rows with a gold target of a task."""
+    return rows.select(np.flatnonzero(np.isfinite(gold_of(rows, task)).all(axis=1)))
 
 
 def row_id(key: str | None, text: str, context: str) -> str:

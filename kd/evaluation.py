@@ -12,6 +12,7 @@ import numpy.typing as npt
 from datasets import Dataset
 
 from data.encoding import EncodedTable
+from data.tables import gold_of, labelled
 from data.tasks import TaskSpec
 from kd.baselines import majority_predictions, mean_values, tfidf_predictions, tfidf_values
 from kd.metrics import classification_scores, rationale_report, regression_scores
@@ -103,9 +104,9 @@ def baseline_scores(
     spec: TaskSpec, train: Dataset, split: Dataset, seed: int
 ) -> dict[str, dict[str, Any]]:
     """Scores on a split of the constant answer and of a linear model on TF-IDF of the text."""
-    name = f"gold/{spec.name}"
-    train_gold, train_texts = _gold_and_texts(train, name)
-    gold, texts = _gold_and_texts(split, name)
+    train, split = labelled(train, spec.name), labelled(split, spec.name)
+    train_gold, train_texts = gold_of(train, spec.name), list(train["text"])
+    gold, texts = gold_of(split, spec.name), list(split["text"])
     if spec.kind == "regression":
         values, rows = train_gold[:, 0].astype(np.float64), len(gold)
         answers = {
@@ -125,14 +126,6 @@ def baseline_scores(
         key: classification_scores(gold.argmax(axis=1), predicted, spec.classes)
         for key, predicted in found.items()
     }
-
-
-def _gold_and_texts(table: Dataset, column: str) -> tuple[npt.NDArray[np.float32], list[str]]:
-    gold = np.asarray(list(table[column]), dtype=np.float32)
-    gold = gold.reshape(len(table), -1)
-    rows = known_rows(gold)
-    texts = list(table["text"])
-    return gold[rows], [texts[row] for row in rows]
 
 
 def selection_score(specs: Sequence[TaskSpec], table: EncodedTable, logits: Logits) -> float:

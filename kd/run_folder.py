@@ -79,15 +79,17 @@ class RunFolder:
                 )
         write_text(self.config, dump_config(config))
 
-    def once(self, stage: str, key: str, action: Callable[[], None]) -> bool:
-        """Run a stage unless it was finished with these very inputs; True when it ran.
+    def once(self, stage: str, key: str, action: Callable[[], None], *, result: Path) -> bool:
+        """Run a stage unless its result is there, made from these very inputs; True when it ran.
 
         All processes take part in the action; the main one keeps the mark of what is finished,
         which it removes first and writes last.
         """
         state = PartialState(cpu=not torch.cuda.is_available())
         stamp = self.path / ".stages" / stage
-        done = stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == key
+        done = (
+            result.exists() and stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == key
+        )
         state.wait_for_everyone()
         if done:
             return False

@@ -250,6 +250,8 @@ def new_student(
         max_tokens=max_tokens,
         attn_implementation=attention_implementation(),
     )
+    # The folder it was loaded from is this machine's business, not the model's.
+    config.encoder._name_or_path = ""
     model = StudentModel(config)
     model.encoder.load_state_dict(encoder.state_dict())
     if context_encoder is not None:

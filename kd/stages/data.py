@@ -85,4 +85,4 @@ def data_stage(config: Config, run: RunFolder) -> bool:
         if PartialState().is_main_process:
             run.save_splits(*read_tables(config))
 
-    return run.once("data", data_key(config), write)
+    return run.once("data", data_key(config), write, result=run.splits / "profile.json")

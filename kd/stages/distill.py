@@ -27,7 +27,8 @@ def distill_stage(config: Config, run: RunFolder) -> bool:
     table, profile = run.load_splits()
     targets = load_all_targets(config, run, profile["hash"]) if needs_teachers(config) else {}
     key = distill_key(config, run, profile["hash"], targets)
-    return run.once("distill", key, partial(_distill, config, run, table, targets))
+    action = partial(_distill, config, run, table, targets)
+    return run.once("distill", key, action, result=run.student)
 
 
 def needs_teachers(config: Config) -> bool:

@@ -43,7 +43,7 @@ def evaluate_stage(config: Config, run: RunFolder, *, sharma2020: bool = False) 
         if PartialState().is_main_process:
             _evaluate(config, run, table, profile, sharma2020)
 
-    return run.once("evaluate", key, write)
+    return run.once("evaluate", key, write, result=run.metrics)
 
 
 def _evaluate(

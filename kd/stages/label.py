@@ -4,14 +4,14 @@ import logging
 from functools import partial
 
 import numpy as np
-from datasets import Dataset, concatenate_datasets
+from datasets import Dataset, DatasetDict, concatenate_datasets
 
 from data.encoding import encode_table
 from data.sources import SPLITS
+from data.tables import gold_of
 from data.tasks import TaskSpec
 from kd.atomic import new_file
 from kd.config import Config
-from kd.evaluation import known_rows
 from kd.hardware import new_accelerator
 from kd.run_folder import RunFolder
 from student.encoders import load_tokenizer
@@ -28,31 +28,23 @@ def label_stage(config: Config, run: RunFolder) -> list[str]:
     table, profile = run.load_splits()
     ran = []
     for spec in config.specs:
-        rows = rows_of(table, spec)
         for name in config.teachers.of(spec.name):
             check_classes(run.teacher(name), spec)
             mark = fingerprint(run.teacher(name), profile["hash"], config.data.max_tokens)
-            if run.once(
-                f"label-{name}", mark, partial(_label, config, run, name, spec, rows, mark)
-            ):
+            action = partial(_label, config, run, name, spec, table, mark)
+            if run.once(f"label-{name}", mark, action, result=run.soft_targets(name)):
                 ran.append(name)
     return ran
 
 
-def rows_of(table: dict[str, Dataset], spec: TaskSpec) -> Dataset:
+def rows_of(table: DatasetDict, spec: TaskSpec) -> Dataset:
     """The rows of all splits that have a gold target of the task, or that no task labels."""
     chosen = []
     for split in SPLITS:
         rows = table[split]
-        golds = [
-            np.isfinite(np.asarray(list(rows[column]), dtype=np.float32))
-            .reshape(len(rows), -1)
-            .all(1)
-            for column in rows.column_names
-            if column.startswith("gold/")
-        ]
-        mine = np.asarray(list(rows[f"gold/{spec.name}"]), dtype=np.float32).reshape(len(rows), -1)
-        wanted = np.isfinite(mine).all(axis=1) | ~np.any(golds, axis=0)
+        names = [column.removeprefix("gold/") for column in rows.column_names if "gold/" in column]
+        known = {name: np.isfinite(gold_of(rows, name)).all(axis=1) for name in names}
+        wanted = known[spec.name] | ~np.any(list(known.values()), axis=0)
         if spec.has_context:
             wanted &= np.array([bool(context) for context in rows["context"]], dtype=bool)
         chosen.append(rows.select(np.flatnonzero(wanted)))
@@ -60,19 +52,23 @@ def rows_of(table: dict[str, Dataset], spec: TaskSpec) -> Dataset:
 
 
 def _label(
-    config: Config, run: RunFolder, name: str, spec: TaskSpec, rows: Dataset, mark: str
+    config: Config, run: RunFolder, name: str, spec: TaskSpec, table: DatasetDict, mark: str
 ) -> None:
     accelerator = new_accelerator("fp32")
     tokenizer = load_tokenizer(str(run.teacher(name)))
-    encoded = encode_table(rows, tokenizer, [spec], max_tokens=config.data.max_tokens)
+    encoded = encode_table(
+        rows_of(table, spec), tokenizer, [spec], max_tokens=config.data.max_tokens
+    )
     model = StudentModel.from_pretrained(run.teacher(name)).to(accelerator.device)
     if accelerator.is_main_process:
         logits = compute_logits(model, encoded, progress=f"label {name}")
-        known = known_rows(encoded.gold[spec.name])
+        dev = set(table["dev"]["id"])
+        is_dev = np.array([row_id in dev for row_id in encoded.ids])
+        rows = np.flatnonzero(is_dev & np.isfinite(encoded.gold[spec.name]).all(axis=1))
         for finding in findings(
-            spec, encoded.gold[spec.name][known], logits.labels[spec.name][known]
+            spec, encoded.gold[spec.name][rows], logits.labels[spec.name][rows]
         ):
-            logger.warning("teacher %s: %s", name, finding)
+            logger.warning("teacher %s on dev: %s", name, finding)
         targets = from_logits(spec, encoded, logits, range(len(encoded)), mark)
         with new_file(run.soft_targets(name)) as temporary:
             save_soft_targets(targets, temporary)

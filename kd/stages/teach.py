@@ -5,16 +5,17 @@ from pathlib import Path
 
 import numpy as np
 from accelerate.utils import set_seed
-from datasets import Dataset, DatasetDict
+from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase
 
 from data.encoding import EncodedTable, encode_table
 from data.plan import make_plan
+from data.tables import labelled
 from data.tasks import TaskSpec
 from kd.annealing import constant
 from kd.atomic import new_folder
 from kd.config import Config, Teacher, Training
-from kd.evaluation import dev_scorer, known_rows
+from kd.evaluation import dev_scorer
 from kd.hardware import new_accelerator
 from kd.losses import TaskLoss
 from kd.run_folder import RunFolder, content_key, model_files
@@ -33,7 +34,7 @@ def teach_stage(config: Config, run: RunFolder) -> list[str]:
         for name, settings in config.teachers.of(spec.name).items():
             key = teach_key(config, spec, settings, profile["hash"])
             action = partial(_teach, config, run, name, spec, settings, table)
-            if run.once(f"teach-{name}", key, action):
+            if run.once(f"teach-{name}", key, action, result=run.teacher(name)):
                 ran.append(name)
     return ran
 
@@ -69,7 +70,7 @@ def _teach(
     tokenizer = load_tokenizer(settings.encoder)
     encoded = {
         split: encode_table(
-            _with_gold(table[split], spec), tokenizer, [spec], max_tokens=config.data.max_tokens
+            labelled(table[split], spec.name), tokenizer, [spec], max_tokens=config.data.max_tokens
         )
         for split in ("train", "dev")
     }
@@ -108,11 +109,6 @@ def _teach(
     )
     log.close()
     save_model(model, tokenizer, run.teacher(name), trained, accelerator.is_main_process)
-
-
-def _with_gold(split: Dataset, spec: TaskSpec) -> Dataset:
-    gold = np.asarray(list(split[f"gold/{spec.name}"]), dtype=np.float32)
-    return split.select(known_rows(gold.reshape(len(gold), -1)))
 
 
 def task_loss(config: Config, spec: TaskSpec, training: Training, table: EncodedTable) -> TaskLoss:
