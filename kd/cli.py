@@ -9,7 +9,8 @@ from typing import Annotated
 
 # No telemetry, and no hub look-up that a local encoder does not need.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+# Threads that spin while they wait burn the other processes' time; set before torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import datasets
 import transformers

@@ -63,7 +63,7 @@ def new_optimizer(
         layer_decay=layer_decay,
         weight_decay=weight_decay,
     )
-    optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=torch.cuda.is_available())
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=True)
     for group in optimizer.param_groups:
         group["peak"] = group["lr"]
     return optimizer

@@ -239,6 +239,8 @@ def new_student(
 
     With a context encoder the seeker is read by that one (a bi-encoder), else by the shared one.
     """
+    # The folder it was loaded from is this machine's business, not the model's.
+    encoder.config._name_or_path = ""
     config = StudentConfig(
         encoder=encoder.config,
         tasks=[asdict(task) for task in tasks],
@@ -250,8 +252,6 @@ def new_student(
         max_tokens=max_tokens,
         attn_implementation=attention_implementation(),
     )
-    # The folder it was loaded from is this machine's business, not the model's.
-    config.encoder._name_or_path = ""
     model = StudentModel(config)
     model.encoder.load_state_dict(encoder.state_dict())
     if context_encoder is not None:

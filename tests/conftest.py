@@ -4,6 +4,11 @@ import string
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, and no example database beside the sources.
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.load_profile("repeatable")
 
 PUBLIC_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

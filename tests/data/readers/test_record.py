@@ -1,0 +1,123 @@
+"""Tests of data.readers.record: bytes, lines, headers and cells, and the place in each message."""
+
+import pytest
+
+from data.errors import InputError
+from data.readers.record import csv_rows, lines_of, read_text, tsv_rows
+
+
+def test_a_byte_order_mark_is_not_part_of_the_text(write):
+    assert read_text(write("a.txt", b"\xef\xbb\xbfname")) == "name"
+    assert read_text(write("b.txt", "name".encode("utf-16")), "utf-16") == "name"
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_column(write):
+    path = write("a.csv", b"\xef\xbb\xbftext,label\nhi,1\n")
+    assert [row.cells for row in csv_rows(path, ("text", "label"))] == [
+        {"text": "hi", "label": "1"}
+    ]
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.csv: no such file: check data\.root"):
+        read_text(tmp_path / "nowhere.csv")
+
+
+def test_unreadable_bytes_are_named_by_line_and_byte(write):
+    path = write("old.tsv", b"text\tlabel\nfine\t1\nbad \x92s\t0\n")
+    with pytest.raises(
+        InputError, match=r"old\.tsv:3, byte 5: 0x92 is not utf-8: save the file as UTF-8, or name"
+    ):
+        read_text(path)
+
+
+def test_the_same_bytes_are_read_when_their_encoding_is_named(write):
+    path = write("old.tsv", b"text\tlabel\nit\x92s\t0\n")
+    assert [row.cells["text"] for row in tsv_rows(path, ("text",), encoding="cp1252")] == ["it’s"]
+
+
+def test_only_line_feeds_end_a_line(write):
+    """str.splitlines also breaks at U+2028, U+0085 and \\x1c, which stand in public texts."""
+    path = write("a.txt", "one\u2028still one\x85and\x1cmore\r\n\r\n \t \ntwo\r\n")
+    assert [line for _, line in lines_of(path)] == ["one\u2028still one\x85and\x1cmore", "two"]
+    assert [where.rpartition(":")[2] for where, _ in lines_of(path)] == ["1", "4"]
+
+
+@pytest.mark.parametrize("rows", [csv_rows, tsv_rows])
+def test_a_missing_column_is_named_with_the_header_found(write, rows):
+    path = write("a.csv", "txt\nhi\n")
+    with pytest.raises(
+        InputError,
+        match=r"a\.csv:1: column 'text', 'label' is missing: the header is 'txt', it needs 'text,l",
+    ):
+        list(rows(path, ("text", "label")))
+
+
+@pytest.mark.parametrize("rows", [csv_rows, tsv_rows])
+@pytest.mark.parametrize("content", ["", "\n\n", b"\xef\xbb\xbf"])
+def test_an_empty_file_is_refused(write, rows, content):
+    with pytest.raises(InputError, match=r"a\.csv: is empty: it needs the header 'text"):
+        list(rows(write("a.csv", content), ("text", "label")))
+
+
+def test_columns_stand_in_any_order_and_others_are_let_be(write):
+    path = write("a.csv", "label , extra,text\n1,x,hi\n")
+    (row,) = csv_rows(path, ("text", "label"))
+    assert (row.cells["text"], row.cells["label"]) == ("hi", "1")
+
+
+def test_a_quoted_cell_keeps_its_line_breaks_commas_and_quotes(write):
+    path = write("a.csv", 'text,label\r\n"one, ""two""\r\nthree",1\r\n\r\nnext,0\r\n')
+    rows = list(csv_rows(path, ("text", "label")))
+    assert [row.cells["text"] for row in rows] == ['one, "two"\r\nthree', "next"]
+    assert [row.cells["label"] for row in rows] == ["1", "0"]
+
+
+def test_a_row_is_placed_by_the_line_on_which_it_starts(write):
+    """Counting rows instead of lines would send the reader to the wrong place in the file."""
+    path = write("a.csv", 'text,label\n"one\ntwo\nthree",1\n\nnext,0\n"la\nst",1\n')
+    places = [row.where.rpartition(":")[2] for row in csv_rows(path, ("text", "label"))]
+    assert places == ["2", "6", "7"]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [('text,label\nfine,1\n"open,0\nlast,1\n', 3), ('text,label\n"a\nb" c,0\n', 2)],
+    ids=["never closed", "text after the closing quote"],
+)
+def test_wrong_quotes_are_named_by_the_line_of_their_row(write, content, line):
+    path = write("a.csv", content)
+    with pytest.raises(InputError, match=rf"a\.csv:{line}: .*: check the quotes of this row$"):
+        list(csv_rows(path, ("text", "label")))
+
+
+@pytest.mark.parametrize(
+    ("rows", "content", "found"),
+    [
+        (csv_rows, "text,label\nfine,1\nHello, you,1\n", 3),
+        (csv_rows, "text,label\nfine,1\nHello\n", 1),
+        (tsv_rows, "text\tlabel\nfine\t1\nHello\tyou\t1\n", 3),
+        (tsv_rows, "text\tlabel\nfine\t1\nHello 1\n", 1),
+    ],
+)
+def test_a_wrong_number_of_cells_is_counted(write, rows, content, found):
+    path = write("a.tab", content)
+    with pytest.raises(
+        InputError, match=rf"a\.tab:3: has {found} cells: the header names 2 \(text,label\)"
+    ):
+        list(rows(path, ("text", "label")))
+
+
+def test_a_quote_in_an_unquoted_file_is_a_character(write):
+    """A CSV reader would swallow the lines up to the next quote into one cell."""
+    path = write("a.tsv", 'text\tlabel\n"an opening quote\t1\nnot"h"ing\t0\n7" long\t1\n')
+    assert [row.cells["text"] for row in tsv_rows(path, ("text", "label"))] == [
+        '"an opening quote',
+        'not"h"ing',
+        '7" long',
+    ]
+
+
+def test_a_row_with_an_empty_first_cell_is_not_a_blank_line(write):
+    path = write("a.tsv", "text\tlabel\n\t1\nhi\t0\n")
+    assert [row.cells["text"] for row in tsv_rows(path, ("text", "label"))] == ["", "hi"]

@@ -1,0 +1,79 @@
+"""Tests of kd.optimization: parameter groups and rates against numbers computed by hand."""
+
+import pytest
+import torch
+
+from kd.optimization import depths, new_optimizer, parameter_groups, rate_factor, set_rates
+
+
+def settings_by_name(model):
+    """Parameter name → (rate over the heads' rate, weight decay)."""
+    groups = parameter_groups(model, learning_rate=1.0, layer_decay=0.9, weight_decay=0.01)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {
+        names[id(parameter)]: (group["lr"], group["weight_decay"])
+        for group in groups
+        for parameter in group["params"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("part", "factor"),
+    [
+        ("heads.", 1.0),
+        ("attention.", 1.0),
+        ("encoder.encoder.layer.1.", 0.9),
+        ("encoder.encoder.layer.0.", 0.81),
+        ("encoder.embeddings.", 0.729),
+    ],
+)
+def test_each_layer_learns_at_nine_tenths_of_the_one_above(mood, reply, new_model, part, factor):
+    found = settings_by_name(new_model(mood, reply))
+    rates = [rate for name, (rate, _) in found.items() if name.startswith(part)]
+    assert rates
+    assert rates == pytest.approx([factor] * len(rates))
+
+
+def test_biases_and_normalisation_weights_are_not_decayed_and_matrices_are(mood, reply, new_model):
+    for name, (_, decay) in settings_by_name(new_model(mood, reply)).items():
+        exempt = name.endswith(".bias") or "LayerNorm" in name
+        assert decay == (0.0 if exempt else 0.01), name
+
+
+def test_every_trainable_parameter_is_in_exactly_one_group(mood, reply, new_model):
+    model = new_model(mood, reply)
+    model.encoder.get_input_embeddings().weight.requires_grad_(False)
+    groups = parameter_groups(model, learning_rate=1.0, layer_decay=0.9, weight_decay=0.01)
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    trainable = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == trainable
+
+
+def test_depths_name_every_parameter_of_the_model(mood, reply, new_model):
+    model = new_model(mood, reply)
+    assert depths(model).keys() == dict(model.named_parameters()).keys()
+
+
+@pytest.mark.parametrize(
+    ("progress", "factor"), [(0.0, 0.0), (0.05, 0.5), (0.1, 1.0), (0.55, 0.5), (1.0, 0.0)]
+)
+def test_the_rate_rises_over_the_warmup_and_falls_to_zero(progress, factor):
+    assert rate_factor(progress, warmup=0.1) == pytest.approx(factor)
+
+
+def test_without_warmup_the_rate_starts_at_its_peak():
+    assert rate_factor(0.0, warmup=0.0) == 1.0
+
+
+def test_setting_rates_keeps_the_layers_proportions(mood, new_model):
+    optimizer = new_optimizer(
+        new_model(mood), learning_rate=1e-3, layer_decay=0.5, weight_decay=0.01
+    )
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    for factor in (0.1, 0.7):  # a second call must not multiply the first
+        set_rates(optimizer, factor)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        assert rates == pytest.approx([peak * factor for peak in peaks])
+    assert max(peaks) == 1e-3
+    assert isinstance(optimizer, torch.optim.AdamW)

@@ -1,0 +1,216 @@
+"""Tests of kd.training: the loop, run on a tiny model, read through its log and its weights."""
+
+import json
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+import pytest
+import torch
+from accelerate.utils import set_seed
+
+from data.plan import make_plan
+from kd.annealing import constant, linear
+from kd.hardware import new_accelerator
+from kd.losses import TaskLoss
+from kd.run_log import RunLog
+from kd.training import Recipe, train
+
+RECIPE = Recipe(
+    learning_rate=1e-3,
+    layer_decay=0.9,
+    weight_decay=0.01,
+    warmup=0.1,
+    clip=1.0,
+    accumulation=1,
+    evaluations=1,
+    patience=100,
+)
+
+
+@pytest.fixture
+def fit(table, mood, reply, new_model, tmp_path):
+    """A function that trains a new model and gives it, how it ended, and its log's rows."""
+    logs = count()
+
+    def fitted(
+        *,
+        rows=table,
+        schedule=linear,
+        dev_score=lambda model: 0.0,
+        steps=6,
+        batch_size=8,
+        dropout=0.0,
+        seed=0,
+        **changes,
+    ):
+        specs = (mood, reply)
+        model = new_model(*specs, dropout=dropout)
+        plan = make_plan(
+            np.ones((len(rows), 1), dtype=bool),
+            batch_size=batch_size,
+            epochs=steps * batch_size / len(rows),
+            seed=seed,
+        )
+        assert plan.steps == steps
+        set_seed(seed)
+        name = f"run{next(logs)}"
+        accelerator = new_accelerator("fp32")
+        log = RunLog(tmp_path, name, accelerator)
+        trained = train(
+            model,
+            rows,
+            plan,
+            {spec.name: TaskLoss(spec) for spec in specs},
+            schedule,
+            dev_score,
+            replace(RECIPE, **changes),
+            accelerator,
+            log=log,
+            title="a model",
+        )
+        log.close()
+        lines = (tmp_path / f"{name}.jsonl").read_text().splitlines()
+        return model, trained, [json.loads(line) for line in lines]
+
+    return fitted
+
+
+@pytest.fixture
+def taught(table, mood, reply):
+    """The table with random soft targets on every row and every token that is not special."""
+    random = np.random.default_rng(1)
+    soft = {
+        spec.name: random.dirichlet(np.ones(spec.width), len(table)).astype(np.float32)
+        for spec in (mood, reply)
+    }
+    tokens = random.random(len(table.offsets), dtype=np.float32)
+    tokens[np.isnan(table.gold_tokens[reply.name])] = np.nan
+    return table.with_soft(soft, {reply.name: tokens})
+
+
+def assert_equal_weights(first, second, **tolerance):
+    assert_close = torch.testing.assert_close
+    assert_close(dict(first.state_dict()), dict(second.state_dict()), **tolerance)
+
+
+EXACT = {"atol": 0.0, "rtol": 0.0}
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_the_gold_weight_is_zero_at_the_first_step_and_just_under_one_at_the_last(
+    fit, taught, accumulation
+):
+    """Driven by micro-steps it would end at 1/4, or pass 1."""
+    _, trained, log = fit(rows=taught, steps=12, accumulation=accumulation)
+    weights = {row["step"]: row["gold_weight"] for row in log if "gold_weight" in row}
+    assert weights == {0: 0.0, 10: 10 / 12, 11: 11 / 12}
+    assert trained.steps == 12
+
+
+def test_accumulation_gives_the_weights_of_the_undivided_batch(fit, taught):
+    whole, _, log = fit(rows=taught, accumulation=1)
+    parts, _, log_of_parts = fit(rows=taught, accumulation=4)
+    assert_equal_weights(parts, whole, atol=1e-5, rtol=0.0)
+    for row, row_of_parts in zip(log, log_of_parts, strict=True):
+        assert row_of_parts == pytest.approx(row, abs=1e-4)
+
+
+def test_more_micro_steps_than_rows_train_as_well(fit):
+    """An empty micro-batch would reach the encoder."""
+    whole, _, _ = fit(batch_size=2, accumulation=1)
+    parts, _, _ = fit(batch_size=2, accumulation=4)
+    assert_equal_weights(parts, whole, atol=1e-5, rtol=0.0)
+
+
+def test_a_seed_gives_the_same_weights_twice_and_another_seed_gives_others(fit):
+    first, again, other = (fit(dropout=0.1, seed=seed)[0] for seed in (0, 0, 1))
+    assert_equal_weights(again, first, **EXACT)
+    with pytest.raises(AssertionError, match="not close|not equal"):
+        assert_equal_weights(other, first, **EXACT)
+
+
+def test_gold_alone_equals_the_mix_of_gold_weight_one(fit, table, taught):
+    gold, _, _ = fit(rows=table, schedule=constant(1.0))
+    mixed, _, _ = fit(rows=taught, schedule=constant(1.0))
+    assert_equal_weights(mixed, gold, **EXACT)
+
+
+def test_soft_targets_alone_equal_the_mix_of_gold_weight_zero(fit, taught):
+    soft, _, _ = fit(rows=taught.without_gold(), schedule=constant(0.0))
+    mixed, _, _ = fit(rows=taught, schedule=constant(0.0))
+    gold, _, _ = fit(rows=taught, schedule=constant(1.0))
+    assert_equal_weights(mixed, soft, **EXACT)
+    with pytest.raises(AssertionError, match="not close|not equal"):
+        assert_equal_weights(gold, soft, **EXACT)
+
+
+def test_training_lowers_the_loss_of_every_part(fit):
+    _, _, log = fit(steps=40, schedule=constant(1.0), learning_rate=5e-3)
+    losses = [{k: v for k, v in row.items() if k.startswith("loss/")} for row in log]
+    losses = [row for row in losses if row]
+    assert losses[0].keys() == {"loss/mood", "loss/reply", "loss/reply/rationale"}
+    assert all(losses[-1][name] < 0.9 * losses[0][name] for name in losses[0])
+
+
+class Scores:
+    """A dev score that gives numbers in turn and keeps the weights that it saw."""
+
+    def __init__(self, *scores):
+        self.scores, self.seen, self.was_training = list(scores), [], []
+
+    def __call__(self, model):
+        self.was_training.append(model.training)
+        model.eval()
+        self.seen.append({name: t.detach().clone() for name, t in model.state_dict().items()})
+        return self.scores[len(self.seen) - 1]
+
+
+def test_the_model_is_left_with_the_weights_of_its_best_dev_score(fit):
+    scores = Scores(0.2, 0.7, 0.4, 0.7)
+    model, trained, log = fit(steps=8, evaluations=4, dev_score=scores)
+    torch.testing.assert_close(dict(model.state_dict()), scores.seen[1], **EXACT)
+    assert (trained.best_score, trained.best_step, trained.steps) == (0.7, 4, 8)
+    assert [row["dev_score"] for row in log if "dev_score" in row] == [0.2, 0.7, 0.4, 0.7]
+    assert json.loads(trained.as_json()) == {"best_score": 0.7, "best_step": 4, "steps": 8}
+
+
+def test_every_step_runs_in_training_mode_whatever_the_dev_score_did(fit):
+    scores = Scores(0.1, 0.2, 0.3)
+    fit(steps=6, evaluations=3, dev_score=scores)
+    assert scores.was_training == [True, True, True]
+
+
+def test_training_stops_once_patience_evaluations_brought_nothing_better(fit):
+    scores = Scores(0.5, 0.4, 0.5, 0.9, 0.9)
+    _, trained, _ = fit(steps=10, evaluations=5, patience=2, dev_score=scores)
+    assert (trained.best_step, trained.steps) == (2, 6)
+
+
+def test_a_better_score_makes_the_patience_whole_again(fit):
+    scores = Scores(0.5, 0.4, 0.6, 0.5, 0.7)
+    _, trained, _ = fit(steps=10, evaluations=5, patience=2, dev_score=scores)
+    assert (trained.best_step, trained.steps) == (10, 10)
+
+
+def test_a_run_with_more_evaluations_than_steps_evaluates_once_a_step(fit):
+    scores = Scores(0.1, 0.2, 0.3)
+    _, trained, _ = fit(steps=3, evaluations=9, dev_score=scores)
+    assert (trained.best_step, len(scores.seen)) == (3, 3)
+
+
+def test_the_logged_rate_is_the_peak_times_the_factor_of_the_progress(fit):
+    _, _, log = fit(steps=11, warmup=0.5, layer_decay=1.0)
+    rates = {row["step"]: row["learning_rate"] for row in log if "learning_rate" in row}
+    # (step + 1) / 12 of the run: 1/6 of the warm-up, then 11/12 and 1/12 of it left.
+    assert rates == pytest.approx({0: 1e-3 / 6, 10: 1e-3 / 6})
+
+
+def test_the_gradient_is_clipped_to_the_norm(fit):
+    """Clipped far below Adam's epsilon no weight moves; without clipping each moves by the rate."""
+    start, _, _ = fit(steps=1, clip=1.0, learning_rate=1e-30, weight_decay=0.0)
+    clipped, _, _ = fit(steps=1, clip=1e-14, weight_decay=0.0)
+    free, _, _ = fit(steps=1, clip=1.0, weight_decay=0.0)
+    assert_equal_weights(clipped, start, atol=1e-8, rtol=0.0)
+    moved = (free.heads["mood"].label.weight - start.heads["mood"].label.weight).abs().max()
+    assert moved > 1e-5
