@@ -1,6 +1,7 @@
 """Tests of kd.training: the loop, run on a tiny model, read through its log and its weights."""
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from itertools import count
 
@@ -57,19 +58,19 @@ def fit(table, mood, reply, new_model, tmp_path):
         name = f"run{next(logs)}"
         accelerator = new_accelerator("fp32")
         log = RunLog(tmp_path, name, accelerator)
-        trained = train(
-            model,
-            rows,
-            plan,
-            {spec.name: TaskLoss(spec) for spec in specs},
-            schedule,
-            dev_score,
-            replace(RECIPE, **changes),
-            accelerator,
-            log=log,
-            title="a model",
-        )
-        log.close()
+        with closing(log):
+            trained = train(
+                model,
+                rows,
+                plan,
+                {spec.name: TaskLoss(spec) for spec in specs},
+                schedule,
+                dev_score,
+                replace(RECIPE, **changes),
+                accelerator,
+                log=log,
+                title="a model",
+            )
         lines = (tmp_path / f"{name}.jsonl").read_text().splitlines()
         return model, trained, [json.loads(line) for line in lines]
 
@@ -146,11 +147,11 @@ def test_soft_targets_alone_equal_the_mix_of_gold_weight_zero(fit, taught):
 
 
 def test_training_lowers_the_loss_of_every_part(fit):
-    _, _, log = fit(steps=40, schedule=constant(1.0), learning_rate=5e-3)
+    _, _, log = fit(steps=60, batch_size=24, schedule=constant(1.0), learning_rate=0.01)
     losses = [{k: v for k, v in row.items() if k.startswith("loss/")} for row in log]
     losses = [row for row in losses if row]
     assert losses[0].keys() == {"loss/mood", "loss/reply", "loss/reply/rationale"}
-    assert all(losses[-1][name] < 0.9 * losses[0][name] for name in losses[0])
+    assert {name for name in losses[0] if losses[-1][name] > 0.9 * losses[0][name]} == set()
 
 
 class Scores:
