@@ -3,10 +3,12 @@
 import html
 import re
 from dataclasses import dataclass
+from html.entities import html5
 
 # An entity needs its semicolon: "R&D" and "&lt" in running text stay as they are. Text that was
 # escaped twice ("&amp;#x200B;") is unescaped as far as it goes.
 ENTITY = re.compile(r"&(?:amp;)*(#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]{1,31};)")
+AMPERSAND = re.compile(r"&(?:amp;)*(amp;)")
 # Zero-width marks that separate words or nothing; the joiner inside an emoji (U+200D) is kept.
 ZERO_WIDTH = "\u200b\ufeff\u2060"
 
@@ -34,7 +36,7 @@ def clean(raw: str) -> CleanText:
     ends: list[int] = []
     position = 0
     while position < len(raw):
-        match = ENTITY.match(raw, position) if raw[position] == "&" else None
+        match = _entity(raw, position) if raw[position] == "&" else None
         replaced = html.unescape("&" + match.group(1)) if match else raw[position]
         after = match.end() if match else position + 1
         for character in replaced:
@@ -52,3 +54,11 @@ def clean(raw: str) -> CleanText:
     return CleanText(
         "".join(characters[first:last]), tuple(starts[first:last]), tuple(ends[first:last])
     )
+
+
+def _entity(raw: str, position: int) -> re.Match[str] | None:
+    """The entity at a position; html.unescape would also take a word that only begins like one."""
+    match = ENTITY.match(raw, position)
+    if match and match.group(1)[0] != "#" and match.group(1) not in html5:
+        return AMPERSAND.match(raw, position)
+    return match

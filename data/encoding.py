@@ -3,8 +3,9 @@
 Letters: N = rows, T = tokens of all texts together, C = classes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -100,14 +101,16 @@ def encode_table(
 
     The tokenizer must give offsets (a fast one).
     """
-    texts = tokenizer(
-        list(table["text"]),
-        truncation=True,
-        max_length=max_tokens,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-    )
+    texts: Mapping[str, list[Any]] = {"input_ids": [], "offset_mapping": []}
+    if len(table):  # a tokenizer given no texts raises IndexError
+        texts = tokenizer(
+            list(table["text"]),
+            truncation=True,
+            max_length=max_tokens,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
     contexts = list(table["context"])
     with_context = [index for index, context in enumerate(contexts) if context]
     context_ids: list[list[int]] = [[] for _ in contexts]

@@ -105,7 +105,7 @@ def _quota(owed: npt.NDArray[np.float64], batch_size: int) -> npt.NDArray[np.int
     """Whole rows a pool for one step: what each is owed, the largest remainders rounded up."""
     quota = np.maximum(np.floor(owed), 0).astype(np.int64)
     while quota.sum() > batch_size:
-        quota[np.argmax(quota - owed)] -= 1
+        quota[np.argmax(np.where(quota > 0, quota - owed, -np.inf))] -= 1
     while quota.sum() < batch_size:
         quota[np.argmax(owed - quota)] += 1
     return quota

@@ -231,15 +231,19 @@ def _to_dataset(
     columns: dict[Split, dict[str, list[object]]] = {
         split: {name: [] for name in features} for split in SPLITS
     }
-    seen: Counter[str] = Counter()
+    taken: set[str] = set()
     for row, found, split in zip(rows, golds, splits, strict=True):
-        name = row_id(row.key, row.text, row.context)
-        seen[name] += 1
+        # A key whose texts really differ between files is several rows.
+        name = first = row_id(row.key, row.text, row.context)
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{first}~{number}"
+        taken.add(name)
         if row.read and not found:
             continue  # every label of it was beyond a limit
         column = columns[split]
-        # A key whose texts really differ between files is several rows.
-        column["id"].append(name if seen[name] == 1 else f"{name}~{seen[name]}")
+        column["id"].append(name)
         column["text"].append(row.text)
         column["context"].append(row.context)
         for spec in specs:

@@ -77,7 +77,7 @@ class Task(Settings):
     weight: float = Field(1.0, ge=0, description="the task's share of the student's loss")
     temperature: float = Field(1.0, gt=0, description="divides the teacher's logits")
     class_weights: Literal["none", "sqrt", "balanced"] = Field(
-        "none", description="rows / (classes * rows of the class), its square root, or none"
+        "sqrt", description="balanced: rows / (classes * rows of the class); sqrt: its square root"
     )
 
     def spec(self, name: str) -> TaskSpec:
@@ -139,7 +139,7 @@ class Model(Settings):
 
     encoder: str = Field(MINILM, description="folder, hub id, or packaged encoder")
     layers: tuple[int, ...] | None = Field(None, description="encoder layers to keep; null: all")
-    pooling: Pooling = "mean"
+    pooling: Pooling = "attention"
     head: HeadKind = "two_layer"
     attention_heads: int = Field(1, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)

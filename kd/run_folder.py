@@ -105,7 +105,8 @@ class RunFolder:
     def save_splits(self, table: DatasetDict, profile: dict[str, Any]) -> None:
         """Write the splits and their profile as one folder, atomically."""
         with new_folder(self.splits) as folder:
-            table.save_to_disk(str(folder))
+            # One shard each: an empty split would otherwise have no file and could not be loaded.
+            table.save_to_disk(str(folder), num_shards=dict.fromkeys(table, 1))
             (folder / "profile.json").write_text(json.dumps(profile, indent=2) + "\n", "utf-8")
 
     def load_splits(self) -> tuple[DatasetDict, dict[str, Any]]:

@@ -49,10 +49,11 @@ def legacy_rationale_scores(
 
     The IOU-F1 of their oracle (gold against itself) is 0.917, 0.856 and 0.972 for emotional
     reactions, interpretations and explorations. Those figures can't be recomputed from the text
-    here: they are of all 3,084 rows, of which 2,583 are at hand, and their script lost the whole
-    rationale of 256, 443 and 86 rows when it aligned text to tokens, which rests on the original
-    roberta-base tokenizer and its decoding, not at hand either. The mechanism is reproduced: an
-    oracle scores 0 on a row whose rationale was lost, and 1 - 256/3084 = 0.917, and so on.
+    with this project: they count the rows whose whole rationale the 2020 script lost when it
+    aligned text to tokens (256, 443 and 86 of 3,084), and that loss hangs on the decoding of the
+    original roberta-base tokenizer, which offset-based alignment does not share. The mechanism is
+    reproduced: an oracle scores 0 on a row whose rationale was lost, so 1 - 256/3084 = 0.917,
+    1 - 443/3084 = 0.856 and 1 - 86/3084 = 0.972.
     """
     gold, predicted, lengths = np.asarray(gold), np.asarray(predicted), np.asarray(lengths)
     if gold.ndim != 2 or gold.shape != predicted.shape or lengths.shape != gold.shape[:1]:

@@ -77,12 +77,18 @@ def lines_of(path: Path, encoding: str = "utf-8") -> Iterator[tuple[str, str]]:
 
 
 def check_header(where: str, header: list[str], wanted: tuple[str, ...]) -> None:
-    """Raise InputError naming each wanted column that the header lacks."""
+    """Raise InputError naming each wanted column that the header lacks or names twice."""
     missing = [name for name in wanted if name not in header]
     if missing:
         raise InputError(
             f"{where}: column {', '.join(map(repr, missing))} is missing: "
             f"the header is {','.join(header)!r}, it needs {','.join(wanted)!r}"
+        )
+    repeated = sorted({name for name in wanted if header.count(name) > 1})
+    if repeated:
+        raise InputError(
+            f"{where}: column {', '.join(map(repr, repeated))} stands twice in the header "
+            f"{','.join(header)!r}: rename one"
         )
 
 

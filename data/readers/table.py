@@ -1,6 +1,7 @@
 """Reader of a user's own table: any CSV, TSV, JSONL or Parquet file with named columns."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import pyarrow.parquet as pq
 
 from data.errors import InputError
 from data.readers.record import Record, Row, check_header, csv_rows, lines_of
+
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,14 @@ def _jsonl_rows(path: Path, wanted: tuple[str, ...], encoding: str) -> Iterator[
         if not isinstance(cells, dict):
             raise InputError(f"{where}: is not a JSON object: write one object a line")
         check_header(where, list(cells), wanted)
-        yield Row(where, {name: cell_text(cells[name]) for name in wanted})
+        row = Row(where, {name: cell_text(cells[name]) for name in wanted})
+        for name, cell in row.cells.items():
+            # JSON can write half of an emoji (\ud83d); nothing that stores text can.
+            if SURROGATE.search(cell):
+                raise InputError(
+                    f"{where}, column {name!r}: holds half a surrogate pair: write the whole sign"
+                )
+        yield row
 
 
 def _parquet_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[Row]:

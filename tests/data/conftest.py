@@ -25,21 +25,26 @@ def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
     return written
 
 
-def read_public_empathy(root: Path, *, seed: int = 0):
-    """build_table's answer for the three public files, read as three tasks ER, IP and EX."""
-    tasks = [
-        TaskRecords(
-            TaskSpec(name, classes=CLASSES, has_context=True, has_rationale=True),
-            Source(reader="empathy_reddit", files=f"empathy-reddit/{mechanism}-reddit.csv").records(
-                root
-            ),
-        )
-        for name, mechanism in MECHANISMS.items()
-    ]
-    return build_table(tasks, fractions={"train": 0.7, "dev": 0.15, "test": 0.15}, seed=seed)
+@pytest.fixture(scope="session")
+def read_public_empathy(public_data: Path):
+    """A function: build_table's answer for the three public files as ER, IP and EX, by seed."""
+
+    def read(seed: int):
+        tasks = [
+            TaskRecords(
+                TaskSpec(name, classes=CLASSES, has_context=True, has_rationale=True),
+                Source(
+                    reader="empathy_reddit", files=f"empathy-reddit/{mechanism}-reddit.csv"
+                ).records(public_data),
+            )
+            for name, mechanism in MECHANISMS.items()
+        ]
+        return build_table(tasks, fractions={"train": 0.7, "dev": 0.15, "test": 0.15}, seed=seed)
+
+    return read
 
 
 @pytest.fixture(scope="session")
-def public_empathy(public_data: Path):
-    """(table, profiles, overlaps) of the three public empathy files."""
-    return read_public_empathy(public_data)
+def public_empathy(read_public_empathy):
+    """(table, profiles, overlaps) of the three public empathy files with seed 0."""
+    return read_public_empathy(0)

@@ -140,9 +140,7 @@ def test_a_row_without_targets_and_its_padding_change_no_loss_and_no_gradient(
     for chosen in (short, rows):
         model = new_model(mood, reply)
         batch = collate(table, chosen)
-        loss, _ = batch_loss(
-            output_of(model, batch), batch, losses, gold_weight=1.0, counts=counts
-        )
+        loss, _ = batch_loss(output_of(model, batch), batch, losses, gold_weight=1.0, counts=counts)
         loss.backward()
         found.append((loss.detach(), gradients(model)))
     torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=1e-5)

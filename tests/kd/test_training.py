@@ -127,7 +127,7 @@ def test_more_micro_steps_than_rows_train_as_well(fit):
 def test_a_seed_gives_the_same_weights_twice_and_another_seed_gives_others(fit):
     first, again, other = (fit(dropout=0.1, seed=seed)[0] for seed in (0, 0, 1))
     assert_equal_weights(again, first, **EXACT)
-    with pytest.raises(AssertionError, match="not close|not equal"):
+    with pytest.raises(AssertionError, match=r"not close|not equal"):
         assert_equal_weights(other, first, **EXACT)
 
 
@@ -142,7 +142,7 @@ def test_soft_targets_alone_equal_the_mix_of_gold_weight_zero(fit, taught):
     mixed, _, _ = fit(rows=taught, schedule=constant(0.0))
     gold, _, _ = fit(rows=taught, schedule=constant(1.0))
     assert_equal_weights(mixed, soft, **EXACT)
-    with pytest.raises(AssertionError, match="not close|not equal"):
+    with pytest.raises(AssertionError, match=r"not close|not equal"):
         assert_equal_weights(gold, soft, **EXACT)
 
 

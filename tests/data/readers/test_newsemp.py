@@ -25,7 +25,7 @@ def test_each_column_gives_its_own_label(write, column, label):
 def test_a_fifth_column_is_refused_with_the_four(write):
     with pytest.raises(
         InputError,
-        match="'joy' is no label of NewsEmp: choose from empathy, distress, empathy_bin, distress_b",
+        match="'joy' is no label of NewsEmp: choose from empathy, distress, empathy_bin",
     ):
         list(read_newsemp(write("messages.csv", FILE), column="joy"))
 

@@ -74,7 +74,7 @@ def test_a_line_of_xed_without_numbers_from_1_to_8_is_refused(write, line, shown
     path = write("xed.tsv", f"fine\t1\n{line}\n")
     with pytest.raises(
         InputError,
-        match=rf"xed\.tsv:2, column 'labels': {shown} is not a list of emotions: write the sent",
+        match=rf"xed\.tsv:2, column 'labels': {shown} is not a list of emotions: write",
     ):
         list(read_xed(path))
 

@@ -48,7 +48,7 @@ def test_a_missing_column_is_named_with_the_header_found(write, rows):
     path = write("a.csv", "txt\nhi\n")
     with pytest.raises(
         InputError,
-        match=r"a\.csv:1: column 'text', 'label' is missing: the header is 'txt', it needs 'text,l",
+        match=r"a\.csv:1: column 'text', 'label' is missing: the header is 'txt', it needs 'text,",
     ):
         list(rows(path, ("text", "label")))
 
@@ -121,3 +121,8 @@ def test_a_quote_in_an_unquoted_file_is_a_character(write):
 def test_a_row_with_an_empty_first_cell_is_not_a_blank_line(write):
     path = write("a.tsv", "text\tlabel\n\t1\nhi\t0\n")
     assert [row.cells["text"] for row in tsv_rows(path, ("text", "label"))] == ["", "hi"]
+
+
+def test_spaces_around_a_label_do_not_count(write):
+    (row,) = tsv_rows(write("a.tsv", "text\tlabel\nhi\t 1 \r\n"), ("text", "label"))
+    assert row.mapped("label", {"0": "no", "1": "yes"}) == "yes"

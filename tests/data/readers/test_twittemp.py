@@ -25,7 +25,7 @@ def test_each_scheme_names_its_own_positives(write, scheme, labels, classes):
 
 def test_an_unknown_scheme_is_refused_with_the_four():
     with pytest.raises(
-        InputError, match="'both' is no scheme of TwittEmp: choose from classes, binary, seek, prov"
+        InputError, match="'both' is no scheme of TwittEmp: choose from classes, binary, seek"
     ):
         twittemp_classes("both")
 

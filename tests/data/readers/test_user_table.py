@@ -85,14 +85,14 @@ def test_broken_json_is_named_by_line_and_character(write):
 @pytest.mark.parametrize("line", ["[1, 2]", '"text"', "NaN"])
 def test_a_json_line_that_is_no_object_is_refused(write, line):
     path = write("a.jsonl", line + "\n")
-    with pytest.raises(InputError, match=r"a\.jsonl:1: is not a JSON object: write one object a"):
+    with pytest.raises(InputError, match=r"a\.jsonl:1: is not a JSON object: write one object"):
         list(read_table(path, columns=Columns()))
 
 
 def test_an_unknown_ending_is_refused_with_the_known_ones(write):
     path = write("mine.xlsx", "")
     with pytest.raises(
-        InputError, match=r"mine\.xlsx: '\.xlsx' is no table: give \.csv, \.tsv, \.jsonl or \.parq"
+        InputError, match=r"mine\.xlsx: '\.xlsx' is no table: give \.csv, \.tsv, \.jsonl or"
     ):
         read_table(path, columns=Columns())
 

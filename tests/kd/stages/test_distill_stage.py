@@ -1,0 +1,112 @@
+"""Tests of kd.stages.distill: the objective's schedule and targets, and what makes it run again."""
+
+import numpy as np
+import pytest
+
+from kd.config import Config, StudentTraining
+from kd.run_folder import RunFolder
+from kd.stages.distill import distill_key, needs_teachers, schedule_of, with_targets
+from teachers.soft_targets import SoftTargets
+
+
+def config_of(*, training=None, task=None, **changes):
+    mood = {"sources": [{"files": "mine.csv"}], "classes": ["sad", "glad"], **(task or {})}
+    return Config.model_validate(
+        {"name": "mine", "tasks": {"mood": mood}, "training": training or {}, **changes}
+    )
+
+
+def says(ids, logits, fingerprint="f"):
+    return SoftTargets("mood", ("sad", "glad"), fingerprint, tuple(ids), np.float32(logits))
+
+
+@pytest.mark.parametrize(
+    ("settings", "weights"),
+    [
+        ({}, [0.0, 0.25, 0.9]),
+        ({"objective": "annealed", "schedule": "step"}, [0.0, 0.0, 1.0]),
+        ({"schedule": "constant", "gold_weight": 0.3}, [0.3, 0.3, 0.3]),
+        ({"objective": "gold"}, [1.0, 1.0, 1.0]),
+        ({"objective": "soft", "gold_weight": 0.7}, [0.0, 0.0, 0.0]),
+        ({"objective": "mixed", "schedule": "cosine", "gold_weight": 0.2}, [0.2, 0.2, 0.2]),
+    ],
+)
+def test_the_ladder_of_objectives_is_one_number_apart(settings, weights):
+    schedule = schedule_of(StudentTraining.model_validate(settings))
+    assert [schedule(progress) for progress in (0.0, 0.25, 0.9)] == weights
+
+
+@pytest.mark.parametrize("objective", ["annealed", "mixed", "soft", "gold"])
+def test_only_the_gold_objective_needs_no_teacher(objective):
+    config = config_of(training={"objective": objective})
+    assert needs_teachers(config) == (objective != "gold")
+
+
+def test_rows_get_the_teachers_chances_by_their_id_and_the_rest_stay_unknown(table):
+    """By position they would be another row's."""
+    targets = {"mood": [says(["row3", "row0"], np.log([[1, 3], [4, 1]]))]}
+    soft = with_targets(config_of(), table, targets).soft["mood"]
+    np.testing.assert_allclose(soft[[0, 3]], [[0.8, 0.2], [0.25, 0.75]], atol=1e-6)
+    assert np.isnan(np.delete(soft, [0, 3], axis=0)).all()
+
+
+def test_the_tasks_temperature_divides_the_logits(table):
+    targets = {"mood": [says(["row0"], np.log([[9, 1]]))]}
+    soft = with_targets(config_of(task={"temperature": 2}), table, targets).soft["mood"]
+    np.testing.assert_allclose(soft[0], [0.75, 0.25], atol=1e-6)
+
+
+def test_several_teachers_are_averaged_by_their_weights(table):
+    targets = {"mood": [says(["row0"], np.log([[4, 1]])), says(["row0"], np.log([[1, 4]]))]}
+    config = config_of(teachers={"tasks": {"mood": [{"weight": 3}, {}]}})
+    soft = with_targets(config, table, targets).soft["mood"]
+    np.testing.assert_allclose(soft[0], [0.75 * 0.8 + 0.25 * 0.2, 0.35], atol=1e-6)
+
+
+def test_the_soft_objective_forgets_the_gold_of_train_rows(table):
+    """A row that no teacher labelled would be trained on gold."""
+    targets = {"mood": [says(["row0"], [[1, 2]])]}
+    rows = with_targets(config_of(training={"objective": "soft"}), table, targets)
+    assert np.isnan(rows.gold["mood"]).all()
+    assert rows.known("mood").tolist() == [True] + [False] * 23
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training": {"epochs": 9}},
+        {"task": {"temperature": 2}},
+        {"task": {"weight": 2}},
+        {"seed": 14},
+        {"data": {"max_tokens": 32}},
+        {"student": {"dropout": 0.2}},
+        {"teachers": {"tasks": {"mood": [{"weight": 2}]}}},
+    ],
+)
+def test_the_student_is_trained_again_when_what_it_depends_on_changes(
+    tiny_encoder, tmp_path, changes
+):
+    def key(fingerprint="f", table_hash="h", **changed):
+        targets = says(["row0"], [[1, 2]], fingerprint)
+        changed["student"] = {"encoder": str(tiny_encoder), **changed.get("student", {})}
+        config = config_of(**changed)
+        return distill_key(config, RunFolder(tmp_path), table_hash, {"mood": [targets]})
+
+    assert key() == key()
+    assert key(**changes) != key()
+    assert key(table_hash="i") != key()
+    assert key(fingerprint="g") != key()
+
+
+def test_the_student_is_not_trained_again_when_only_a_teachers_settings_change(
+    tiny_encoder, tmp_path
+):
+    """Its soft targets' fingerprint says whether the teacher itself came out otherwise."""
+    student = {"encoder": str(tiny_encoder)}
+    first, second = (
+        distill_key(
+            config_of(student=student, teachers=settings), RunFolder(tmp_path), "h", {"mood": []}
+        )
+        for settings in ({}, {"training": {"patience": 9}})
+    )
+    assert first == second
