@@ -9,6 +9,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import nn
 
 import data
 from data.errors import InputError
@@ -149,7 +150,7 @@ class Teacher(Model):
     """One teacher."""
 
     seeker_encoder: Literal["frozen", "trained"] = Field(
-        "trained", description="the bi-encoder's second encoder"
+        "frozen", description="the bi-encoder's second encoder"
     )
     weight: float = Field(1.0, gt=0, description="among several teachers of a task")
     training: Training = Training()
@@ -198,6 +199,8 @@ class Config(Settings):
         for name, task in self.tasks.items():
             if not name.isidentifier():
                 raise ValueError(f"task {name!r}: use letters, digits and _ in a task's name")
+            if hasattr(nn.ModuleDict, name):
+                raise ValueError(f"task {name!r}: torch keeps this word to itself: add to the name")
             try:
                 task.spec(name)
             except ValueError as error:

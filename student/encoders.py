@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     MODEL_MAPPING,
@@ -75,6 +76,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(locate(name))
     except (OSError, ValueError) as error:
         raise InputError(f"encoder {name!r}: its tokenizer can't be loaded: {error}") from None
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise InputError(f"encoder {name!r}: its tokenizer has no vocabulary: add tokenizer.json")
     if not tokenizer.is_fast:
         raise InputError(f"encoder {name!r}: its tokenizer gives no offsets: use a fast one")
     return tokenizer
@@ -113,12 +116,22 @@ def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedMo
     place = Path(locate(name))
     if place.is_dir() and not any(place.glob("*.safetensors")):
         raise InputError(f"encoder {name!r}: {place} holds no model.safetensors")
-    encoder = AutoModel.from_pretrained(
-        str(place) if place.is_dir() else name,
-        dtype=torch.float32,
-        attn_implementation=attention_implementation(),
-        **_without_pooler(config),
-    )
+    try:
+        encoder, report = AutoModel.from_pretrained(
+            str(place) if place.is_dir() else name,
+            dtype=torch.float32,
+            attn_implementation=attention_implementation(),
+            output_loading_info=True,
+            **_without_pooler(config),
+        )
+    except (OSError, RuntimeError, SafetensorError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"encoder {name!r}: its weights can't be loaded: {first}") from None
+    if report["missing_keys"]:
+        raise InputError(
+            f"encoder {name!r}: its weights lack {min(report['missing_keys'])!r}: "
+            f"give the model.safetensors that belongs to its config.json"
+        )
     return cut_layers(encoder, layers) if layers is not None else encoder
 
 
@@ -136,7 +149,7 @@ def cut_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMod
     full = layer_list(encoder)
     wrong = [layer for layer in layers if not 0 <= layer < len(full)]
     if wrong or not layers:
-        raise InputError(f"student.layers: {list(layers)!r}: choose from 0 to {len(full) - 1}")
+        raise InputError(f"layers: {list(layers)!r}: choose from 0 to {len(full) - 1}")
     config = copy.deepcopy(encoder.config)
     config.num_hidden_layers = len(layers)
     if isinstance(getattr(config, "layer_types", None), list):

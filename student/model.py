@@ -127,7 +127,7 @@ class StudentModel(PreTrainedModel):
     def freeze_context_encoder(self) -> None:
         """Keep the seeker encoder as it is: no gradients, no dropout."""
         if self.context_encoder is not None:
-            self.context_encoder.requires_grad_(False)
+            self.context_encoder.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "StudentModel":
         """Training mode; a frozen seeker encoder stays in evaluation mode."""
@@ -172,6 +172,9 @@ class StudentModel(PreTrainedModel):
         if context_ids is None or context_mask is None:
             raise ValueError("a task with context needs context_ids and context_mask")
         rows = context_mask.bool().any(-1).nonzero().squeeze(-1)
+        if self.context_encoder is not None and not len(rows):
+            # DDP needs a gradient for the seeker encoder even where nothing is to be read.
+            rows = rows.new_zeros(1)
         context_lengths = context_mask[rows].sum(-1).tolist()
         if self.context_encoder is None:
             states, contexts = self._shared_pass(

@@ -46,6 +46,8 @@ def findings(
 
     gold, logits: (N, C) of rows with a gold target.
     """
+    if not len(gold):
+        return []
     if spec.kind == "regression":
         spread = float(logits.std()) if len(logits) else 0.0
         if spread < 1e-3:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from scipy.special import expit
 
 from data.encoding import EncodedTable, Floats, Ints
 from data.errors import InputError
@@ -91,7 +92,10 @@ def load_soft_targets(path: Path) -> SoftTargets:
     """
     if not path.is_file():
         raise InputError(f"{path}: no soft targets: run kd label first")
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid:
+        raise InputError(f"{path}: holds no soft targets: delete it and run kd label") from None
     about = json.loads((table.schema.metadata or {}).get(b"kd", b"null"))
     if about is None:
         raise InputError(f"{path}: holds no soft targets: delete it and run kd label")
@@ -143,7 +147,7 @@ def soft_columns(
     """A task's soft targets for the rows of a student's table: (N, C) and, or None, (T,).
 
     Several teachers' probabilities are averaged with the given weights (Hosseini & Caragea 2021
-    use one). Rows that no teacher labelled are NaN. Rationale probabilities are the mean of the
+    use one). Rows that a teacher did not label are NaN. Rationale probabilities are the mean of the
     teacher's tokens, weighted by the characters shared with the student's.
     """
     labels = np.zeros((len(table), spec.width), dtype=np.float64)
@@ -163,7 +167,7 @@ def soft_columns(
                 if index < 0:
                     tokens[part] = np.nan
                     continue
-                chances = 1.0 / (1.0 + np.exp(-target.token_logits[index] / temperature))
+                chances = expit(target.token_logits[index] / temperature)
                 tokens[part] += (
                     weight
                     / total

@@ -155,7 +155,7 @@ def test_a_student_that_starts_from_no_teacher_yet_is_refused(refused, config):
 
 def test_a_layer_that_the_encoder_lacks_is_refused(refused, config):
     line = refused("distill", config, "training.objective=gold", "student.layers=[0,5]")
-    assert "student.layers: [0, 5]: choose from 0 to 1" in line
+    assert "layers: [0, 5]: choose from 0 to 1" in line
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has fp16")

@@ -31,7 +31,7 @@ def make_student(tiny_encoder):
 
     def make(*, tasks=(EMPATHY, SENTIMENT, DISTRESS), separate=False, pooling="mean"):
         encoder = load_encoder(str(tiny_encoder))
-        torch.manual_seed(0)
+        torch.manual_seed(7)  # not the seed that drew the tiny encoder
         return new_student(
             encoder,
             tasks,

@@ -146,13 +146,6 @@ def test_logits_are_float32_under_bfloat16_autocast(make_student):
     )
 
 
-@pytest.mark.parametrize("name", ["type", "values", "train", "half"])
-def test_a_task_may_have_any_identifier_for_a_name(make_student, name):
-    """The names that torch's modules use themselves are no exception."""
-    model = make_student(tasks=[TaskSpec(name, classes=("a", "b"))])
-    assert model(*mixed_batch()[:2]).logits[name].shape == (3, 2)
-
-
 def test_a_new_student_starts_from_the_pretrained_encoder(make_student, tiny_encoder):
     model = make_student(separate=True)
     for name, value in load_encoder(str(tiny_encoder)).state_dict().items():
