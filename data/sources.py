@@ -31,6 +31,8 @@ PLAIN_READERS = {
     "semeval_ec": plutchik.read_semeval_ec,
     "xed": plutchik.read_xed,
 }
+# The embedded default.
+SAMPLES = Path(__file__).parent / "samples"
 CLASSES = {
     "empathy_reddit": empathy_reddit.CLASSES,
     "sst2": sst2.CLASSES,

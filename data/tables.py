@@ -261,7 +261,9 @@ def _to_dataset(
 
 def gold_of(rows: Dataset, task: str) -> npt.NDArray[np.float32]:
     """(rows, classes) gold targets of a task, NaN where unknown."""
-    return np.asarray(list(rows[f"gold/{task}"]), dtype=np.float32).reshape(len(rows), -1)
+    column = f"gold/{task}"
+    width = rows.features[column].length
+    return np.asarray(list(rows[column]), dtype=np.float32).reshape(len(rows), width)
 
 
 def labelled(rows: Dataset, task: str) -> Dataset:

@@ -38,6 +38,10 @@ def new_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             path.replace(old)
         temporary.replace(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.replace(path)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -10,6 +10,9 @@ import numpy.typing as npt
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
+# How scikit-learn says that no two texts share a word, that no text has one, that there is one.
+TOO_FEW_WORDS = ("no terms remain", "empty vocabulary", "max_df corresponds")
+
 
 def majority_predictions(train_gold: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
     """(rows,) copies of the most frequent class index of (train_rows,); the lowest wins a tie."""
@@ -69,8 +72,7 @@ def _fitted_vectorizer(train_texts: Sequence[str]) -> TfidfVectorizer | None:
         try:
             return vectorizer.fit(train_texts)
         except ValueError as error:
-            # Too few texts share a word, or no text has one; anything else is not ours to hide.
-            if not any(reason in str(error) for reason in ("no terms remain", "empty vocabulary")):
+            if not any(reason in str(error) for reason in TOO_FEW_WORDS):
                 raise
     return None
 

@@ -15,13 +15,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import datasets
 import transformers
 import typer
-from accelerate import PartialState
 from rich.console import Console
 
 from data.errors import InputError
 from kd import show
-from kd.config import Config, load_config
+from kd.config import Config
+from kd.config_file import load_config
 from kd.dry_run import describe
+from kd.hardware import processes
 from kd.pipeline import run_all
 from kd.prediction import predict_file
 from kd.run_folder import RunFolder
@@ -34,6 +35,8 @@ from student.predictor import Predictor
 
 app = typer.Typer(
     add_completion=False,
+    # Its tracebacks can show local variables, and those hold people's posts.
+    pretty_exceptions_enable=False,
     no_args_is_help=True,
     help="Distil single-task teachers of empathy, emotion and sentiment into one student.",
 )
@@ -54,7 +57,7 @@ def _open(
 ) -> tuple[Config, RunFolder]:
     loaded = load_config(config, overrides or ())
     run = RunFolder(runs / loaded.name)
-    state = PartialState()
+    state = processes()
     if state.is_main_process:
         run.open(loaded, overwrite=overwrite)
     state.wait_for_everyone()
@@ -71,7 +74,8 @@ def data(
     """Read and check the files, write leak-free splits, print the profile."""
     loaded, run = _open(config, overrides, runs, overwrite)
     _say("data", data_stage(loaded, run))
-    show.print_profile(out, run.load_splits()[1])
+    if processes().is_main_process:
+        show.print_profile(out, run.load_splits()[1])
 
 
 @app.command()
@@ -125,7 +129,8 @@ def evaluate(
     """Score teachers and student on dev and test, beside the baselines."""
     loaded, run = _open(config, overrides, runs, overwrite)
     _say("evaluate", evaluate_stage(loaded, run, sharma2020=sharma2020))
-    show.print_results(out, run.metrics)
+    if processes().is_main_process:
+        show.print_results(out, run.metrics)
 
 
 @app.command()
@@ -144,7 +149,8 @@ def run(
         return
     loaded, folder = _open(config, overrides, runs, overwrite)
     run_all(loaded, folder, _say)
-    show.print_results(out, folder.metrics)
+    if processes().is_main_process:
+        show.print_results(out, folder.metrics)
 
 
 @app.command()
@@ -170,11 +176,11 @@ def predict(
     assert source is not None
     assert target is not None
     rows = predict_file(predictor, source, target)
-    out.print(f"{target}: {rows} rows")
+    out.print(f"{target}: {rows} rows", markup=False)
 
 
 def _say(stage: str, ran: object) -> None:
-    if PartialState().is_main_process:
+    if processes().is_main_process:
         names = f" {', '.join(ran)}" if isinstance(ran, list) else ""
         out.print(f"[bold]{stage:<9}[/] {'done' + names if ran else 'unchanged, skipped'}")
 
@@ -190,6 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         print(f"kd: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("kd: stopped; type the same line again to go on", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer's code for Ctrl-C
+            print("kd: stopped; type the same line again to go on", file=sys.stderr)
+        raise

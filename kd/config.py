@@ -1,23 +1,17 @@
-"""The configuration of a run: frozen, checked models from one YAML file plus a.b=c overrides."""
+"""The configuration of a run: what can be set, with defaults, bounds and meanings."""
 
-import difflib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
-import data
-from data.errors import InputError
 from data.plan import Sampling
-from data.sources import Source, Split
+from data.sources import SAMPLES, Source, Split
 from data.tables import NoRationale
 from data.tasks import Kind, TaskSpec
 from kd.annealing import ScheduleName
+from kd.config_problems import nearest, sentences
 from student.heads import HeadKind, Pooling
 
 EMBEDDED = "embedded"
@@ -59,7 +53,7 @@ class Data(Settings):
     def root_path(self) -> Path:
         """The folder itself."""
         if self.root == EMBEDDED:
-            return Path(data.__path__[0]) / "samples"
+            return SAMPLES
         return Path(self.root)
 
 
@@ -122,6 +116,15 @@ class Training(Settings):
     evaluations: int = Field(1, ge=1, description="dev evaluations an epoch")
     patience: int = Field(3, ge=1, description="evaluations without a better one before the stop")
 
+    @model_validator(mode="after")
+    def _parts_hold_rows(self) -> "Training":
+        if self.accumulation > self.batch_size:
+            raise ValueError(
+                f"accumulation {self.accumulation} needs a batch_size of at least that many rows, "
+                f"not {self.batch_size}"
+            )
+        return self
+
 
 class StudentTraining(Training):
     """How the student is distilled."""
@@ -143,7 +146,9 @@ class Model(Settings):
     pooling: Pooling = "attention"
     head: HeadKind = "two_layer"
     attention_heads: int = Field(1, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(
+        0.1, ge=0, lt=1, description="of the new layers; the encoder has its own"
+    )
 
 
 class Teacher(Model):
@@ -166,13 +171,15 @@ class Teachers(Teacher):
     def of(self, task: str) -> dict[str, Teacher]:
         """Teacher name → settings of a task's teachers: TASK, TASK-2, TASK-3 …"""
         shared = self.model_dump(exclude={"tasks"})
-        members = self.tasks.get(task, ({},))
-        return {
-            task if number == 1 else f"{task}-{number}": Teacher.model_validate(
-                _merged(shared, member)
-            )
-            for number, member in enumerate(members, start=1)
-        }
+        found = {}
+        for number, changes in enumerate(self.tasks.get(task, ({},))):
+            try:
+                teacher = Teacher.model_validate(_merged(shared, changes))
+            except ValidationError as error:
+                lines = sentences(error, Teacher, f"teachers.tasks.{task}.{number}.")
+                raise ValueError("; ".join(lines)) from None
+            found[task if number == 0 else f"{task}-{number + 1}"] = teacher
+        return found
 
 
 class Student(Model):
@@ -207,7 +214,7 @@ class Config(Settings):
                 raise ValueError(f"tasks.{name}: {error}") from None
         for name in self.teachers.tasks:
             if name not in self.tasks:
-                raise ValueError(f"teachers.tasks: {name!r} is no task{_nearest(name, self.tasks)}")
+                raise ValueError(f"teachers.tasks: {name!r} is no task{nearest(name, self.tasks)}")
         known = [teacher for task in self.tasks for teacher in self.teachers.of(task)]
         if self.student.start is not None and self.student.start not in known:
             raise ValueError(f"student.start: {self.student.start!r}: choose from {known}")
@@ -219,102 +226,9 @@ class Config(Settings):
         return [task.spec(name) for name, task in self.tasks.items()]
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file and apply `a.b=c` overrides.
-
-    Raises InputError naming the file, every wrong key or value, and the nearest right key.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file: give a config such as configs/demo.yaml")
-    try:
-        settings = OmegaConf.load(path)
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise InputError(f"{path}{line}: is not YAML: {reason}") from None
-    for override in overrides:
-        key, equals, _ = override.partition("=")
-        if not equals or not key:
-            raise InputError(f"{override!r} is no override: write key.key=value")
-    try:
-        merged = OmegaConf.merge(settings, OmegaConf.from_dotlist(list(overrides)))
-        values = OmegaConf.to_container(merged, resolve=True)
-    except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{path}: {str(error).splitlines()[0]}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: is not a mapping: it needs at least name and tasks")
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        problems = error.errors()
-        # A list whose only item is wrong counts as too short as well; the item's error says it all.
-        deep = [p for p in problems if not any(_is_inside(q["loc"], p["loc"]) for q in problems)]
-        raise InputError("\n".join(_problem(path, problem) for problem in deep)) from None
-
-
-def dump_config(config: Config) -> str:
-    """The resolved config as YAML."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def differences(first: Any, second: Any, path: str = "") -> list[str]:
-    """The dotted keys whose values differ between two nested mappings, with both values."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        found = []
-        for key in [*first, *(key for key in second if key not in first)]:
-            found += differences(first.get(key), second.get(key), f"{path}.{key}" if path else key)
-        return found
-    return [] if first == second else [f"{path} is {first!r} there and {second!r} here"]
-
-
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merged(merged[key], value) if both else value
     return merged
-
-
-def _is_inside(inner: Sequence[int | str], outer: Sequence[int | str]) -> bool:
-    return len(inner) > len(outer) and tuple(inner[: len(outer)]) == tuple(outer)
-
-
-def _problem(path: Path, problem: Any) -> str:
-    """One validation error as a sentence: file, key, what is wrong, what would be right."""
-    place = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        key = str(problem["loc"][-1])
-        return f"{path}: {place}: unknown key {key!r}{_nearest(key, _siblings(problem['loc']))}"
-    if problem["type"] == "missing":
-        return f"{path}: {place}: is missing"
-    if not place:
-        return f"{path}: {message}"
-    given = f", not {problem['input']!r}" if not isinstance(problem["input"], dict) else ""
-    return f"{path}: {place}: {message[0].lower()}{message[1:]}{given}"
-
-
-def _nearest(key: str, known: Any) -> str:
-    close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
-    if close:
-        return f": did you mean {close[0]!r}?"
-    return f": choose from {', '.join(sorted(known))}" if known else ""
-
-
-def _siblings(location: Sequence[int | str]) -> list[str]:
-    """The keys that the model at the parent of `location` knows."""
-    models: list[Any] = [Config]
-    for part in location[:-1]:
-        nested: list[Any] = []
-        for model in models:
-            field = model.model_fields.get(part) if isinstance(part, str) else None
-            nested += _models_in(field.annotation) if field is not None else [model]
-        models = nested
-    return [key for model in models for key in model.model_fields]
-
-
-def _models_in(annotation: Any) -> list[Any]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

@@ -5,7 +5,7 @@ import os
 import sys
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 
 from data.errors import InputError
@@ -25,6 +25,14 @@ def resolve_precision(precision: str) -> str:
     if precision == "fp16" and not torch.cuda.is_available():
         raise InputError("training.precision: 'fp16' needs a GPU: use auto, bf16 or fp32 on a CPU")
     return precision
+
+
+def processes() -> PartialState:
+    """The processes of this run, one where no launcher started more.
+
+    Without cpu=True accelerate takes each rank on a CPU host for "0 of 1".
+    """
+    return PartialState(cpu=not torch.cuda.is_available())
 
 
 def new_accelerator(precision: str) -> Accelerator:

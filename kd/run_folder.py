@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
-from accelerate import PartialState
 from datasets import DatasetDict, load_from_disk
 
 from data.errors import InputError
 from kd.atomic import new_folder, write_text
-from kd.config import Config, differences, dump_config
+from kd.config import Config
+from kd.config_file import differences, dump_config
+from kd.hardware import processes
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ class RunFolder:
                     f"{' …' if len(changed) > 3 else ''}: give name=… for a new folder, "
                     f"or --overwrite to redo what changed here"
                 )
-        write_text(self.config, dump_config(config))
+        try:
+            write_text(self.config, dump_config(config))
+        except OSError as error:
+            raise InputError(f"{self.path}: can't be written to: {error.strerror}") from None
 
     def once(self, stage: str, key: str, action: Callable[[], None], *, result: Path) -> bool:
         """Run a stage unless its result is there, made from these very inputs; True when it ran.
@@ -85,7 +88,7 @@ class RunFolder:
         All processes take part in the action; the main one keeps the mark of what is finished,
         which it removes first and writes last.
         """
-        state = PartialState(cpu=not torch.cuda.is_available())
+        state = processes()
         stamp = self.path / ".stages" / stage
         done = (
             result.exists() and stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == key
@@ -130,6 +133,12 @@ def content_key(*parts: Any, files: Sequence[Path] = ()) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def check_model(folder: Path, command: str) -> None:
+    """Raise InputError naming the command to run when a model folder is not there yet."""
+    if not (folder / "model.safetensors").is_file():
+        raise InputError(f"{folder}: holds no model: run {command} with this config first")
 
 
 def model_files(folder: Path) -> list[Path]:

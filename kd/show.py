@@ -26,7 +26,7 @@ def print_profile(out: Console, profile: Mapping[str, Any]) -> None:
     for name, task in profile["tasks"].items():
         counts = task["rows"]
         total = max(1, sum(counts["train"].values()))
-        shares = " · ".join(f"{c} {n / total:.0%}" for c, n in counts["train"].items())
+        shares = escape(" · ".join(f"{c} {n / total:.0%}" for c, n in counts["train"].items()))
         table.add_row(
             name,
             *(f"{sum(counts[split].values()):,}" for split in ("train", "dev", "test")),
@@ -54,7 +54,7 @@ def print_profile(out: Console, profile: Mapping[str, Any]) -> None:
         if task["unlabelled"]:
             notes.append(f"{task['unlabelled']:,} rows without a label")
         if notes:
-            out.print(f"{name}: {'; '.join(notes)}")
+            out.print(f"{name}: {'; '.join(notes)}", markup=False)
     cut = ", ".join(f"{share:.1%} of {column}s" for column, share in profile["truncated"].items())
     out.print(f"cut at max_tokens: {cut}")
     found = sum(profile["overlaps"].values())

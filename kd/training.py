@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from data.batches import collate, target_counts
 from data.encoding import EncodedTable
+from data.errors import InputError
 from data.plan import BatchPlan, shard
 from kd.annealing import Schedule
 from kd.losses import TaskLoss, batch_loss
@@ -66,6 +67,14 @@ def train(
     Losses are divided by the counts of the whole global batch, which every process computes from
     the plan, so the gradient is the same for any number of processes and micro-steps.
     """
+    processes = accelerator.num_processes
+    parts = processes * recipe.accumulation
+    batch_size = int(plan.quotas[1].sum())
+    if batch_size < parts:
+        raise InputError(
+            f"training.batch_size: {batch_size} rows can't be divided among {processes} processes "
+            f"with accumulation {recipe.accumulation}: give at least {parts}"
+        )
     optimizer = new_optimizer(
         model,
         learning_rate=recipe.learning_rate,
@@ -73,7 +82,6 @@ def train(
         weight_decay=recipe.weight_decay,
     )
     prepared, optimizer = accelerator.prepare(model, optimizer)
-    processes = accelerator.num_processes
     lengths = table.texts.lengths + table.contexts.lengths
     evaluate_at = {
         max(1, round(plan.steps * number / recipe.evaluations))
@@ -91,8 +99,7 @@ def train(
         gold_weight = schedule(progress)
         rows = plan.batch(step)
         counts = target_counts(table, rows)
-        parts = shard(rows, lengths[rows], processes * recipe.accumulation)
-        mine = parts[accelerator.process_index :: processes]
+        mine = shard(rows, lengths[rows], parts)[accelerator.process_index :: processes]
         logged: dict[str, torch.Tensor] = {}
         for number, part in enumerate(mine, start=1):
             batch = collate(table, part).to(accelerator.device)

@@ -76,7 +76,7 @@ def compute_logits(
 def _batches(
     rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], batch_tokens: int
 ) -> list[npt.NDArray[np.int64]]:
-    """Rows sorted by length, longest first, in batches of at most `batch_tokens` padded tokens."""
+    """Rows sorted by length, longest first, in batches of about `batch_tokens` tokens."""
     batches = []
     start = 0
     while start < len(rows):

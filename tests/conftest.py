@@ -4,6 +4,7 @@ import string
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 # The same examples in every run, and no example database beside the sources.
@@ -18,6 +19,12 @@ COMMON_WORDS = (
     "know like love me my no not of on or people sad she so sorry that the there they this time "
     "to very was we what with you your"
 )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tiny matrices gain nothing from threads, and wait for each other on a busy machine."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +45,6 @@ def minilm() -> Path:
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a 2-layer BERT of 32 hidden units and a WordPiece tokenizer of few pieces."""
-    import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     folder = tmp_path_factory.mktemp("tiny_encoder")

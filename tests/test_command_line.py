@@ -129,7 +129,7 @@ def test_a_run_folder_of_another_config_is_refused_with_the_key(refused, config,
 
 @pytest.mark.parametrize(
     ("command", "expected"),
-    [("label", "run kd teach"), ("distill", "run kd label"), ("evaluate", "kd ")],
+    [("label", "run kd teach"), ("distill", "run kd label"), ("evaluate", "run kd ")],
 )
 def test_a_stage_before_its_turn_is_refused_with_the_one_to_run(
     refused, config, tmp_path, command, expected

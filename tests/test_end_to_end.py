@@ -14,7 +14,7 @@ from datasets import concatenate_datasets, load_from_disk
 
 from data.encoding import encode_table
 from kd.cli import main
-from kd.config import load_config
+from kd.config_file import load_config
 from kd.run_folder import RunFolder
 from kd.stages.distill import load_all_targets, with_targets
 from student.encoders import load_tokenizer

@@ -56,7 +56,7 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
     Raises InputError when the file is missing or holds bytes that are not `encoding`.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file: check data.root and the task's files")
+        raise InputError(f"{path}: no such file: check the path, and data.root for a task's files")
     raw = path.read_bytes()
     try:
         return raw.decode(encoding).removeprefix("\ufeff")

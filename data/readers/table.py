@@ -91,7 +91,7 @@ def _jsonl_rows(path: Path, wanted: tuple[str, ...], encoding: str) -> Iterator[
 
 def _parquet_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[Row]:
     if not path.is_file():
-        raise InputError(f"{path}: no such file: check data.root and the task's files")
+        raise InputError(f"{path}: no such file: check the path, and data.root for a task's files")
     try:
         table = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:

@@ -3,11 +3,10 @@
 from dataclasses import asdict
 from typing import Any
 
-from accelerate import PartialState
-
 from data.errors import InputError
 from data.tables import TaskRecords, build_table, table_hash
 from kd.config import Config
+from kd.hardware import processes
 from kd.run_folder import RunFolder, content_key
 from student.encoders import load_tokenizer
 
@@ -69,7 +68,9 @@ def data_key(config: Config) -> str:
     paths = [p for task in config.tasks.values() for s in task.sources for _, p in s.paths(root)]
     for path in paths:
         if not path.is_file():
-            raise InputError(f"{path}: no such file: check data.root and the task's files")
+            raise InputError(
+                f"{path}: no such file: check the path, and data.root for a task's files"
+            )
     tasks = {
         name: task.model_dump(exclude={"weight", "temperature", "class_weights"})
         for name, task in config.tasks.items()
@@ -82,7 +83,7 @@ def data_stage(config: Config, run: RunFolder) -> bool:
     """Write the splits unless they are there already; True when it ran."""
 
     def write() -> None:
-        if PartialState().is_main_process:
+        if processes().is_main_process:
             run.save_splits(*read_tables(config))
 
     return run.once("data", data_key(config), write, result=run.splits / "profile.json")

@@ -12,7 +12,7 @@ from kd.annealing import SCHEDULES, Schedule, constant
 from kd.config import Config, StudentTraining
 from kd.evaluation import dev_scorer
 from kd.hardware import new_accelerator
-from kd.run_folder import RunFolder, content_key, model_files
+from kd.run_folder import RunFolder, check_model, content_key, model_files
 from kd.run_log import RunLog
 from kd.stages.teach import encoder_files, recipe, save_model, task_loss
 from kd.training import train
@@ -32,7 +32,7 @@ def distill_stage(config: Config, run: RunFolder) -> bool:
 
 
 def needs_teachers(config: Config) -> bool:
-    """Whether the student learns from, or starts from, a teacher."""
+    """Whether the student learns from soft targets."""
     return config.training.objective != "gold"
 
 
@@ -41,6 +41,8 @@ def distill_key(
 ) -> str:
     """What the student depends on: rows, soft targets, settings, and the weights it starts from."""
     start = config.student.start
+    if start:
+        check_model(run.teacher(start), "kd teach")
     return content_key(
         config.student,
         config.training,

@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 import numpy as np
-from accelerate import PartialState
 from datasets import DatasetDict
 
 from data.encoding import EncodedTable, encode_table
@@ -20,8 +19,8 @@ from kd.evaluation import (
     score,
     score_sharma2020,
 )
-from kd.hardware import new_accelerator
-from kd.run_folder import RunFolder, content_key, model_files
+from kd.hardware import new_accelerator, processes
+from kd.run_folder import RunFolder, check_model, content_key, model_files
 from kd.stages.distill import load_all_targets, needs_teachers
 from student.encoders import load_tokenizer
 from student.inference import Logits, compute_logits
@@ -34,13 +33,14 @@ SPLITS = ("dev", "test")
 def evaluate_stage(config: Config, run: RunFolder, *, sharma2020: bool = False) -> bool:
     """Write metrics.json and predictions/ unless they are there already; True when it ran."""
     table, profile = run.load_splits()
+    check_model(run.student, "kd distill")
     key = content_key(
         config.model_dump(mode="json"), profile["hash"], sharma2020, files=model_files(run.student)
     )
 
     def write() -> None:
         new_accelerator("fp32")
-        if PartialState().is_main_process:
+        if processes().is_main_process:
             _evaluate(config, run, table, profile, sharma2020)
 
     return run.once("evaluate", key, write, result=run.metrics)

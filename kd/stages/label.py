@@ -13,7 +13,7 @@ from data.tasks import TaskSpec
 from kd.atomic import new_file
 from kd.config import Config
 from kd.hardware import new_accelerator
-from kd.run_folder import RunFolder
+from kd.run_folder import RunFolder, check_model
 from student.encoders import load_tokenizer
 from student.inference import compute_logits
 from student.model import StudentModel
@@ -29,6 +29,7 @@ def label_stage(config: Config, run: RunFolder) -> list[str]:
     ran = []
     for spec in config.specs:
         for name in config.teachers.of(spec.name):
+            check_model(run.teacher(name), "kd teach")
             check_classes(run.teacher(name), spec)
             mark = fingerprint(run.teacher(name), profile["hash"], config.data.max_tokens)
             action = partial(_label, config, run, name, spec, table, mark)

@@ -117,9 +117,11 @@ def task_loss(config: Config, spec: TaskSpec, training: Training, table: Encoded
     weights = None
     if task.class_weights != "none" and spec.kind == "classification":
         gold = table.gold[spec.name]
-        counts = np.maximum(np.nansum(gold, axis=0), 1.0)
+        counts = np.nansum(gold, axis=0)
         power = 1.0 if task.class_weights == "balanced" else 0.5
-        weights = tuple(float(w) for w in (counts.sum() / (len(counts) * counts)) ** power)
+        # A class without train rows never stands in a gold target; 1 keeps its weight finite.
+        shares = counts.sum() / (len(counts) * np.maximum(counts, 1.0))
+        weights = tuple(float(weight) for weight in shares**power)
     return TaskLoss(
         spec=spec,
         weight=task.weight,

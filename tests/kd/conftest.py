@@ -14,12 +14,6 @@ from student.model import StudentModel, new_student
 VOCABULARY = 40
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> None:
-    """Tiny matrices gain nothing from threads, and wait for each other on a busy machine."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def mood() -> TaskSpec:
     """A task of two classes."""

@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from data.errors import InputError
-from kd.config import Config, differences, dump_config, load_config
+from kd.config import Config
+from kd.config_file import differences, dump_config, load_config
 
 MINE = """
 name: mine

@@ -117,13 +117,6 @@ def test_accumulation_gives_the_weights_of_the_undivided_batch(fit, taught):
         assert row_of_parts == pytest.approx(row, abs=1e-4)
 
 
-def test_more_micro_steps_than_rows_train_as_well(fit):
-    """An empty micro-batch would reach the encoder."""
-    whole, _, _ = fit(batch_size=2, accumulation=1)
-    parts, _, _ = fit(batch_size=2, accumulation=4)
-    assert_equal_weights(parts, whole, atol=1e-5, rtol=0.0)
-
-
 def test_a_seed_gives_the_same_weights_twice_and_another_seed_gives_others(fit):
     first, again, other = (fit(dropout=0.1, seed=seed)[0] for seed in (0, 0, 1))
     assert_equal_weights(again, first, **EXACT)

@@ -16,15 +16,6 @@ SENTIMENT = TaskSpec("sentiment", classes=("negative", "positive"))
 DISTRESS = TaskSpec("distress", kind="regression", low=1.0, high=7.0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Models this small wait for their threads longer than they compute."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def make_student(tiny_encoder):
     """A function that builds a student in evaluation mode; `separate` gives the seeker its own."""

@@ -19,7 +19,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column(write):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.csv: no such file: check data\.root"):
+    with pytest.raises(InputError, match=r"nowhere\.csv: no such file: check the path"):
         read_text(tmp_path / "nowhere.csv")
 
 

@@ -1,0 +1,66 @@
+"""The config file: one YAML plus a.b=c overrides, read, checked, written and compared."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+from data.errors import InputError
+from kd.config import Config
+from kd.config_problems import sentences
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a YAML file and apply `a.b=c` overrides.
+
+    Raises InputError naming the file, every wrong key or value, and the nearest right key.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: give a config such as configs/demo.yaml")
+    try:
+        merged: Any = OmegaConf.load(path)
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"{path}{line}: is not YAML: {reason}") from None
+    if not OmegaConf.is_dict(merged):
+        raise InputError(f"{path}: is not a mapping: it needs at least name and tasks")
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if not equals or not key:
+            raise InputError(f"{override!r} is no override: write key.key=value")
+        try:
+            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([override]))
+        except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError):
+            raise InputError(
+                f"{path}: {key}: can't be set by {override!r}: "
+                f"a list is replaced whole, as in key=[a,b]"
+            ) from None
+    try:
+        values = OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        raise InputError(f"{path}: {str(error).splitlines()[0]}") from None
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise InputError("\n".join(sentences(error, Config, f"{path}: "))) from None
+
+
+def dump_config(config: Config) -> str:
+    """The resolved config as YAML."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def differences(first: Any, second: Any, path: str = "") -> list[str]:
+    """The dotted keys whose values differ between two nested mappings, with both values."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        found = []
+        for key in [*first, *(key for key in second if key not in first)]:
+            found += differences(first.get(key), second.get(key), f"{path}.{key}" if path else key)
+        return found
+    return [] if first == second else [f"{path} is {first!r} there and {second!r} here"]
