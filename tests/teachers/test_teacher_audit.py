@@ -44,7 +44,7 @@ def test_a_teacher_of_another_task_stops(teacher):
 
 
 def test_a_folder_without_a_teacher_stops(tmp_path):
-    with pytest.raises(InputError, match="holds no tasks.json"):
+    with pytest.raises(InputError, match=r"holds no tasks\.json"):
         check_classes(tmp_path, SPEC)
 
 
