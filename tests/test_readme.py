@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_every_file_of_the_tree_exists():
             folder = ROOT / line.split()[0]
             assert folder.is_dir()
             continue
-        names = [word for word in line.split() if word.endswith((".py", "/"))]
+        names = list(takewhile(lambda word: word.endswith((".py", "/")), line.split()))
         assert names
         for name in names:
             assert (folder / name).exists(), name
