@@ -90,19 +90,10 @@ def target_counts(table: EncodedTable, rows: npt.NDArray[np.int64]) -> dict[str,
             gold = table.gold_tokens[task]
             soft = table.soft_tokens.get(task)
             for row in rows:
-                part = slice(table.texts.starts[row], table.texts.starts[row + 1])
+                part = table.part(row)
                 known = np.isfinite(gold[part])
                 if soft is not None:
                     known = known | np.isfinite(soft[part])
                 known_tokens += int(known.sum())
-        counts[task] = (int(_known_rows(table, task, rows).sum()), known_tokens)
+        counts[task] = (int(table.known(task, rows).sum()), known_tokens)
     return counts
-
-
-def _known_rows(
-    table: EncodedTable, task: str, rows: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
-    known = np.isfinite(table.gold[task][rows]).all(axis=1)
-    if task in table.soft:
-        known = known | np.isfinite(table.soft[task][rows]).all(axis=1)
-    return np.asarray(known)

@@ -66,15 +66,17 @@ class EncodedTable:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def row_offsets(self, index: int) -> Ints:
-        """(K, 2) characters of the tokens of one row."""
-        return self.offsets[self.texts.starts[index] : self.texts.starts[index + 1]]
+    def part(self, index: int) -> slice:
+        """Where one row's tokens stand in the arrays over all tokens."""
+        return slice(int(self.texts.starts[index]), int(self.texts.starts[index + 1]))
 
-    def known(self, task: str) -> npt.NDArray[np.bool_]:
-        """(N,) whether a row has a gold or a soft target of the task."""
-        found = np.all(np.isfinite(self.gold[task]), axis=1)
+    def known(
+        self, task: str, rows: npt.NDArray[np.int64] | slice = slice(None)
+    ) -> npt.NDArray[np.bool_]:
+        """(rows,) whether each of the rows, by default all, has a gold or a soft target."""
+        found = np.all(np.isfinite(self.gold[task][rows]), axis=1)
         if task in self.soft:
-            found = found | np.all(np.isfinite(self.soft[task]), axis=1)
+            found = found | np.all(np.isfinite(self.soft[task][rows]), axis=1)
         return np.asarray(found)
 
     def with_soft(self, soft: dict[str, Floats], soft_tokens: dict[str, Floats]) -> "EncodedTable":
@@ -154,6 +156,6 @@ def _token_targets(rationales: Sequence[list[list[int]] | None], table: EncodedT
     targets = np.full(len(table.offsets), np.nan, dtype=np.float32)
     for index, spans in enumerate(rationales):
         if spans is not None:
-            row = slice(table.texts.starts[index], table.texts.starts[index + 1])
+            row = table.part(index)
             targets[row] = token_labels([(start, end) for start, end in spans], table.offsets[row])
     return targets

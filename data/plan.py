@@ -61,9 +61,9 @@ def make_plan(
     """Plan the whole run.
 
     known: (rows, tasks), which tasks each row has a target of; rows without any are left out.
-    Pools are drawn in the shares that `sampling` gives to their sizes: proportional, size^alpha,
-    size^(1/temperature) with alpha as the temperature, or uniform. The run has
-    ceil(epochs * rows / batch_size) steps.
+    A task of n rows gets a share of every batch in proportion to n (proportional), n^alpha
+    (size_power), n^(1/alpha) (temperature) or 1 (uniform); a row of several tasks is drawn as often
+    as its rarest task asks. The run has ceil(epochs * rows / batch_size) steps.
 
     Raises ValueError when no row has a target.
     """
@@ -76,7 +76,9 @@ def make_plan(
     if not pools:
         raise ValueError("no row has a target")
     sizes = np.array([len(pool) for pool in pools], dtype=np.float64)
-    shares = pool_shares(sizes, sampling, alpha)
+    task_sizes = known.sum(axis=0).astype(np.float64)
+    rarest = np.array([task_sizes[known[pool[0]]].min() for pool in pools])
+    shares = pool_shares(sizes, rarest, sampling, alpha)
     steps = max(1, int(np.ceil(epochs * sizes.sum() / batch_size - 1e-9)))
     quotas = np.zeros((steps + 1, len(pools)), dtype=np.int64)
     for step in range(steps):
@@ -87,16 +89,23 @@ def make_plan(
 
 
 def pool_shares(
-    sizes: npt.NDArray[np.float64], sampling: Sampling, alpha: float
+    sizes: npt.NDArray[np.float64],
+    rarest: npt.NDArray[np.float64],
+    sampling: Sampling,
+    alpha: float,
 ) -> npt.NDArray[np.float64]:
-    """The share of each pool in every batch, from the pools' sizes."""
+    """The share of each pool in every batch.
+
+    sizes: rows of each pool; rarest: rows of the rarest task that the pool's rows know, over all
+    pools. Both (pools,).
+    """
     powers = {
         "proportional": 1.0,
         "size_power": alpha,
         "temperature": 1.0 / alpha,
         "uniform": 0.0,
     }
-    weights = sizes ** powers[sampling]
+    weights = sizes * rarest ** (powers[sampling] - 1.0)
     shares: npt.NDArray[np.float64] = weights / weights.sum()
     return shares
 

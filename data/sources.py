@@ -80,6 +80,15 @@ class Source(BaseModel):
     def _one_place(self) -> "Source":
         if (self.files is None) == (self.hub is None):
             raise ValueError("give either files or hub")
+        unread = {
+            "columns": self.hub is None and self.reader != "table",
+            "column": self.reader != "newsemp",
+            "scheme": self.reader != "twittemp",
+            "subset": self.hub is None,
+        }
+        for name in self.model_fields_set:
+            if unread.get(name) and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} says nothing to reader {self.reader}: leave it out")
         return self
 
     @property

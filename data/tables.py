@@ -42,6 +42,7 @@ class TaskProfile:
     parts: int = 0
     unmatched: list[str] = field(default_factory=list)
     left_out_by_limit: int = 0
+    moved: int = 0  # rows put in another split than their file's, with a text or writer they share
     rows: dict[str, dict[str, int]] = field(default_factory=dict)  # split → class → rows
 
 
@@ -103,6 +104,10 @@ def build_table(
     )
     _limit(tasks, golds, splits, profiles, seed)
     _count(tasks, golds, splits, profiles)
+    for row, split in zip(listed, splits, strict=True):
+        if row.given not in (None, split):
+            for name in row.read:
+                profiles[name].moved += 1
     overlaps = {f"{a}/{b}": n for (a, b), n in shared_links(links, splits).items()}
     table = _to_dataset([task.spec for task in tasks], listed, golds, splits)
     return table, profiles, overlaps
@@ -129,6 +134,8 @@ def _add(
             f"{record.where}: the post it answers is empty: write a text or delete the row"
         )
     row = rows.setdefault((record.key or "", text, context), _Row(record.key, text, context))
+    if given and row.given not in (None, given):
+        profile.moved += 1
     if given and (row.given is None or SPLITS.index(given) > SPLITS.index(row.given)):
         row.given = given
     row.links.add(("text", text.casefold()))
@@ -143,7 +150,7 @@ def _add(
         target = tuple(spec.encode(record.label))
     except InputError as error:
         raise InputError(f"{record.where}, column {record.label_column!r}: {error}") from None
-    spans = _spans(task, record, text, target, profile) if spec.has_rationale else None
+    spans = _spans(task, record, text, context, target, profile) if spec.has_rationale else None
     row.read.setdefault(spec.name, []).append((target, spans))
 
 
@@ -151,6 +158,7 @@ def _spans(
     task: TaskRecords,
     record: Record,
     text: str,
+    context: str,
     target: tuple[float, ...],
     profile: TaskProfile,
 ) -> tuple[Span, ...] | None:
@@ -159,7 +167,8 @@ def _spans(
     profile.parts += len(parts)
     if parts:
         spans, unmatched = find_spans(text, parts)
-        profile.unmatched += [record.key or record.where] * len(unmatched)
+        name = row_id(record.key, text, context)
+        profile.unmatched += [name] * len(unmatched)
         return tuple(spans) if spans else None
     if task.no_rationale == "all":
         return ((0, len(text)),)

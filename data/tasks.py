@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from data.errors import InputError
+from data.errors import InputError, shown
 
 Kind = Literal["classification", "regression"]
 TASKS_FILE = "tasks.json"
@@ -50,7 +50,7 @@ class TaskSpec:
         if self.kind == "classification":
             if cell not in self.classes:
                 raise InputError(
-                    f"{cell!r} is not a class of task {self.name!r}: "
+                    f"{shown(cell)} is not a class of task {self.name!r}: "
                     f"choose from {', '.join(self.classes)}"
                 )
             return [1.0 if name == cell else 0.0 for name in self.classes]
@@ -60,7 +60,7 @@ class TaskSpec:
             value = float("nan")
         if not self.low <= value <= self.high:
             raise InputError(
-                f"{cell!r} is not a value of task {self.name!r}: "
+                f"{shown(cell)} is not a value of task {self.name!r}: "
                 f"give a number from {self.low:g} to {self.high:g}"
             )
         return [(value - self.low) / (self.high - self.low)]

@@ -100,6 +100,7 @@ def label(
 ) -> None:
     """Write what each teacher says of every row of its task."""
     loaded, run = _open(config, overrides, runs, overwrite)
+    _say("data", data_stage(loaded, run))
     _say("label", label_stage(loaded, run))
 
 
@@ -128,6 +129,7 @@ def evaluate(
 ) -> None:
     """Score teachers and student on dev and test, beside the baselines."""
     loaded, run = _open(config, overrides, runs, overwrite)
+    _say("data", data_stage(loaded, run))
     _say("evaluate", evaluate_stage(loaded, run, sharma2020=sharma2020))
     if processes().is_main_process:
         show.print_results(out, run.metrics)

@@ -133,7 +133,9 @@ class StudentTraining(Training):
         "annealed", description="annealed: teacher to gold; mixed: the fixed gold_weight"
     )
     schedule: ScheduleName = "linear"
-    gold_weight: float = Field(0.5, ge=0, le=1, description="of objective mixed")
+    gold_weight: float = Field(
+        0.5, ge=0, le=1, description="of objective mixed, and of schedule constant"
+    )
     sampling: Sampling = "proportional"
     alpha: float = Field(0.75, gt=0, description="of sampling size_power and temperature")
 
@@ -206,7 +208,7 @@ class Config(Settings):
         for name, task in self.tasks.items():
             if not name.isidentifier():
                 raise ValueError(f"task {name!r}: use letters, digits and _ in a task's name")
-            if hasattr(nn.ModuleDict, name):
+            if hasattr(nn.ModuleDict(), name):
                 raise ValueError(f"task {name!r}: torch keeps this word to itself: add to the name")
             try:
                 task.spec(name)

@@ -19,8 +19,8 @@ from kd.stages.data import read_tables
 from kd.stages.distill import needs_teachers
 from student.encoders import load_encoder, load_tokenizer
 
-# The share of a matmul's rate that training steps reach here; docs/performance.md says how it was
-# measured. The estimate is for planning a coffee, not for a benchmark.
+# The share of a large matmul's rate that a training comes to, evaluations and small batches
+# included. For planning, not a benchmark.
 UTILISATION = 0.25
 
 
@@ -71,11 +71,16 @@ def describe(out: Console, config: Config) -> None:
 
 def _trainings(config: Config) -> Iterator[tuple[str, list[TaskSpec], Model, Training]]:
     """(title, tasks, model, settings) of each training of a run."""
-    if needs_teachers(config):
+    if needs_teachers(config) or config.student.start is not None:
         for spec in config.specs:
             for name, teacher in config.teachers.of(spec.name).items():
                 yield f"teacher {name}", [spec], teacher, teacher.training
-    yield "student", config.specs, config.student, config.training
+    student: Model = config.student
+    for spec in config.specs:
+        start = config.teachers.of(spec.name).get(config.student.start or "")
+        if start is not None:
+            student = student.model_copy(update={"encoder": start.encoder})
+    yield "student", config.specs, student, config.training
 
 
 def _encoder_weights(model: Model) -> int:

@@ -17,11 +17,8 @@ from data.tasks import TaskSpec
 from kd.baselines import majority_predictions, mean_values, tfidf_predictions, tfidf_values
 from kd.metrics import classification_scores, rationale_report, regression_scores
 from kd.sharma2020 import legacy_labels, legacy_rationale_scores
-from student.inference import Logits, compute_logits
+from student.inference import RATIONALE_THRESHOLD, Logits, compute_logits
 from student.model import StudentModel
-
-# A token belongs to the predicted rationale when its log-odds are above this.
-RATIONALE_THRESHOLD = 0.0
 
 
 def known_rows(gold: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
@@ -41,7 +38,11 @@ def score(spec: TaskSpec, table: EncodedTable, logits: Logits) -> dict[str, Any]
 
 
 def score_sharma2020(spec: TaskSpec, table: EncodedTable, logits: Logits) -> dict[str, Any]:
-    """Rationale scores by the 2020 code's own rules, for comparison with published numbers only."""
+    """Rationale scores by the 2020 code's own rules, for comparison with published numbers only.
+
+    Rows whose rationale is unknown (a level without a quotation, a part that is not in the text)
+    are left out; the 2020 code marks all, or none, of their tokens.
+    """
     rows = known_rows(table.gold[spec.name])
     gold_rows, predicted_rows, _, has_rationale = rationale_rows(spec, table, logits, rows)
     width = max((len(row) for row in gold_rows), default=0) + 2
@@ -70,7 +71,7 @@ def rationale_rows(
     above 0, and which have a rationale at all."""
     gold_rows, predicted_rows, has_level = [], [], []
     for row in rows:
-        part = slice(table.texts.starts[row], table.texts.starts[row + 1])
+        part = table.part(row)
         targets = table.gold_tokens[spec.name][part]
         real = np.isfinite(targets)
         if real.any():

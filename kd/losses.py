@@ -19,6 +19,7 @@ class TaskLoss:
     """How one task counts: its weight, its two parts, and its class weights.
 
     level_weight and rationale_weight are lambda_EI and lambda_RE of Sharma et al. (2020, eq. 3).
+    class_weights w turn a gold row's cross-entropy into -w_c * log p_c for its class c.
     """
 
     spec: TaskSpec
@@ -40,17 +41,12 @@ def mix_targets(gold: torch.Tensor, soft: torch.Tensor | None, gold_weight: floa
     return torch.where(gold.isnan(), soft, torch.where(soft.isnan(), gold, mixed))
 
 
-def label_loss_sum(logits: torch.Tensor, targets: torch.Tensor, loss: TaskLoss) -> torch.Tensor:
-    """Sum over the known rows of cross-entropy with (B, C) targets, or of squared error.
-
-    Class weights w turn a row's cross-entropy into -sum_c w_c * target_c * log p_c.
-    """
+def label_loss_sum(logits: torch.Tensor, targets: torch.Tensor, spec: TaskSpec) -> torch.Tensor:
+    """Sum over the known rows of cross-entropy with (B, C) targets, or of squared error."""
     known = targets.isfinite().all(-1, keepdim=True)
     targets = torch.where(known, targets, 0.0)
-    if loss.spec.kind == "regression":
+    if spec.kind == "regression":
         return (torch.where(known, logits, 0.0) - targets).square().sum()
-    if loss.class_weights is not None:
-        targets = targets * targets.new_tensor(loss.class_weights)
     return -(targets * logits.log_softmax(-1)).sum()
 
 
@@ -80,8 +76,12 @@ def batch_loss(
     total = torch.zeros((), device=batch.input_ids.device)
     for name, loss in losses.items():
         rows, tokens = counts[name]
-        targets = mix_targets(batch.gold[name], batch.soft.get(name), gold_weight)
-        part = label_loss_sum(output.logits[name], targets, loss) / max(rows, 1)
+        gold = batch.gold[name]
+        if loss.class_weights is not None:
+            # Of gold alone: the teacher was trained with the weights and says so in its targets.
+            gold = gold * gold.new_tensor(loss.class_weights)
+        targets = mix_targets(gold, batch.soft.get(name), gold_weight)
+        part = label_loss_sum(output.logits[name], targets, loss.spec) / max(rows, 1)
         parts[name] = part.detach()
         total = total + loss.weight * loss.level_weight * part
         if name in output.rationale_logits:

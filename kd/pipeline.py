@@ -1,7 +1,6 @@
 """The pipeline: the stages of a run in order."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 from kd.config import Config
 from kd.run_folder import RunFolder
@@ -24,8 +23,3 @@ def run_all(config: Config, run: RunFolder, say: Callable[[str, object], None]) 
         say("label", label_stage(config, run))
     say("distill", distill_stage(config, run))
     say("evaluate", evaluate_stage(config, run))
-
-
-def run_folder(config: Config, runs: Path) -> RunFolder:
-    """The folder of a config's run."""
-    return RunFolder(runs / config.name)

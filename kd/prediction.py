@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from data.errors import InputError
+from data.errors import InputError, shown_header
 from data.readers.record import Row, csv_rows
 from kd.atomic import new_file
 from student.predictor import Prediction, Predictor
@@ -45,7 +45,7 @@ def _text(row: Row) -> str:
     if not any(column in row.cells for column in TEXT_COLUMNS):
         raise InputError(
             f"{row.where}: no column {' or '.join(map(repr, TEXT_COLUMNS))}: "
-            f"the header is {','.join(row.cells)!r}"
+            f"{shown_header(list(row.cells))}"
         )
     text = _cell(row, TEXT_COLUMNS)
     if not text.strip():

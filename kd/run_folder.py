@@ -105,6 +105,15 @@ class RunFolder:
         state.wait_for_everyone()
         return True
 
+    def require(self, stage: str, key: str, command: str) -> None:
+        """Raise InputError naming the command when a stage was not finished with these inputs."""
+        stamp = self.path / ".stages" / stage
+        if not stamp.is_file() or stamp.read_text(encoding="utf-8").strip() != key:
+            raise InputError(
+                f"{self.path}: {stage} is missing or was made from other settings or data: "
+                f"run {command} with this config first"
+            )
+
     def save_splits(self, table: DatasetDict, profile: dict[str, Any]) -> None:
         """Write the splits and their profile as one folder, atomically."""
         with new_folder(self.splits) as folder:
@@ -143,5 +152,6 @@ def check_model(folder: Path, command: str) -> None:
 
 def model_files(folder: Path) -> list[Path]:
     """The files that make a model what it is."""
-    names = ("config.json", "model.safetensors", "tokenizer.json", "tasks.json")
-    return [folder / name for name in names if (folder / name).is_file()]
+    endings = ("*.safetensors", "*.json", "*.txt", "*.model")
+    found = {path for ending in endings for path in folder.glob(ending)}
+    return sorted(path for path in found if path.name != "training.json")

@@ -1,6 +1,7 @@
 """The log of one training: JSON lines for programs, TensorBoard scalars for people."""
 
 import json
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +22,8 @@ class RunLog:
             folder.mkdir(parents=True, exist_ok=True)
             self.file = (folder / f"{name}.jsonl").open("w", encoding="utf-8")
             if find_spec("tensorboard") is not None:
+                # A second training of the same name would otherwise be drawn over the first.
+                shutil.rmtree(folder / name, ignore_errors=True)
                 tracker = TensorBoardTracker(run_name=name, logging_dir=str(folder))
                 tracker.start()
                 self.trackers.append(tracker)

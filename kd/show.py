@@ -51,6 +51,11 @@ def print_profile(out: Console, profile: Mapping[str, Any]) -> None:
             notes.append(f"all {task['parts']} rationale parts found")
         if task["left_out_by_limit"]:
             notes.append(f"{task['left_out_by_limit']:,} train rows beyond the limit")
+        if task["moved"]:
+            notes.append(
+                f"{task['moved']} rows moved from their file's split to that of a text or writer "
+                f"they share"
+            )
         if task["unlabelled"]:
             notes.append(f"{task['unlabelled']:,} rows without a label")
         if notes:

@@ -1,12 +1,14 @@
 """The one loop: it trains teachers and the student alike."""
 
 import json
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
 
 from data.batches import collate, target_counts
@@ -116,23 +118,26 @@ def train(
             for name, share in shares.items():
                 logged[name] = logged.get(name, torch.zeros_like(share)) + share
         accelerator.clip_grad_norm_(prepared.parameters(), recipe.clip)
-        set_rates(optimizer, rate_factor((step + 1) / (plan.steps + 1), recipe.warmup))
+        factor = rate_factor((step + 1) / (plan.steps + 1), recipe.warmup)
+        set_rates(optimizer, factor)
         optimizer.step()
         optimizer.zero_grad()
         if step % LOG_EVERY == 0 or step + 1 == plan.steps:
-            log.write(
-                step,
-                {
-                    "gold_weight": gold_weight,
-                    "learning_rate": optimizer.param_groups[0]["lr"],
-                    **{
-                        f"loss/{name}": accelerator.reduce(value, "sum").item()
-                        for name, value in sorted(logged.items())
-                    },
-                },
-            )
+            losses_now = {
+                f"loss/{name}": accelerator.reduce(value, "sum").item()
+                for name, value in sorted(logged.items())
+            }
+            if not all(map(math.isfinite, losses_now.values())):
+                raise InputError(
+                    f"{title}: the loss is not finite at step {step}: lower learning_rate "
+                    f"({recipe.learning_rate:g}) or use training.precision=fp32"
+                )
+            rates = {"gold_weight": gold_weight, "learning_rate": recipe.learning_rate * factor}
+            log.write(step, {**rates, **losses_now})
         if step + 1 in evaluate_at:
-            score = dev_score(accelerator.unwrap_model(prepared))
+            # One process decides for all: a difference in one answer must not part them.
+            score = dev_score(model) if accelerator.is_main_process else 0.0
+            score = broadcast_object_list([score])[0]
             log.write(step, {"dev_score": score})
             if score > best_score:
                 best_score, best_step, without_better = score, step + 1, 0

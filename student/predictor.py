@@ -13,8 +13,9 @@ from data.cleaning import clean
 from data.encoding import encode_table
 from data.errors import InputError
 from data.rationales import spans_of_tokens
+from data.tasks import load_tasks
 from student.encoders import load_tokenizer
-from student.inference import compute_logits
+from student.inference import RATIONALE_THRESHOLD, compute_logits
 from student.model import StudentModel
 
 
@@ -58,6 +59,7 @@ class Predictor:
             path = path / "student"
         if not (path / "model.safetensors").is_file():
             raise InputError(f"{path}: holds no model: give a run's folder or a model's folder")
+        load_tasks(path)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         model = StudentModel.from_pretrained(path)
         model.to(torch.device(device))  # type: ignore[arg-type]
@@ -92,7 +94,7 @@ class Predictor:
         logits = compute_logits(self.model, encoded)
         answers: list[dict[str, Prediction]] = []
         for row, text in enumerate(cleaned):
-            part = slice(encoded.texts.starts[row], encoded.texts.starts[row + 1])
+            part = encoded.part(row)
             answer = {}
             for spec in self.model.specs:
                 if spec.has_context and not given[row]:
@@ -102,7 +104,10 @@ class Predictor:
                 chances = chances / chances.sum()
                 rationale: list[Rationale] = []
                 if spec.has_rationale:
-                    chosen = np.nan_to_num(logits.tokens[spec.name][part], nan=-1.0) > 0.0
+                    chosen = (
+                        np.nan_to_num(logits.tokens[spec.name][part], nan=-np.inf)
+                        > RATIONALE_THRESHOLD
+                    )
                     for start, end in spans_of_tokens(chosen, encoded.offsets[part]):
                         start, end = text.raw_span(start, end)
                         rationale.append(Rationale(start, end, texts[row][start:end]))

@@ -47,11 +47,10 @@ def from_logits(
     if spec.has_rationale:
         spans, token_logits = [], []
         for row in rows:
-            start, end = table.texts.starts[row], table.texts.starts[row + 1]
-            offsets = table.offsets[start:end]
+            offsets = table.offsets[table.part(row)]
             real = offsets[:, 1] > offsets[:, 0]
             spans.append(offsets[real])
-            token_logits.append(logits.tokens[spec.name][start:end][real])
+            token_logits.append(logits.tokens[spec.name][table.part(row)][real])
     return SoftTargets(
         task=spec.name,
         classes=spec.classes,
@@ -163,7 +162,7 @@ def soft_columns(
             assert target.token_spans is not None
             assert target.token_logits is not None
             for row, index in enumerate(found):
-                part = slice(table.texts.starts[row], table.texts.starts[row + 1])
+                part = table.part(row)
                 if index < 0:
                     tokens[part] = np.nan
                     continue

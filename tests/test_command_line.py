@@ -138,9 +138,9 @@ def test_a_stage_before_its_turn_is_refused_with_the_one_to_run(
     assert expected in refused(command, config)
 
 
-@pytest.mark.parametrize("command", ["label", "evaluate"])
-def test_a_stage_without_splits_is_refused(refused, config, command):
-    assert "holds no splits: run kd data" in refused(command, config)
+@pytest.mark.parametrize(("command", "first"), [("label", "teach"), ("evaluate", "distill")])
+def test_a_stage_without_what_it_reads_is_refused(refused, config, command, first):
+    assert f"run kd {first} with this config first" in refused(command, config)
 
 
 def test_evaluating_gold_training_before_it_ran_is_refused(refused, config, tmp_path):

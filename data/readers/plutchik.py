@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.errors import InputError
+from data.errors import InputError, shown
 from data.readers.record import Record, lines_of, tsv_rows
 
 CLASSES = (
@@ -50,7 +50,7 @@ def read_xed(path: Path, *, encoding: str = "utf-8") -> Iterator[Record]:
         wrong = [number for number in labels if number not in XED_NUMBERS]
         if not tab or wrong:
             raise InputError(
-                f"{where}, column 'labels': {numbers[:20]!r} is not a list of emotions: "
+                f"{where}, column 'labels': {shown(numbers)} is not a list of emotions: "
                 f"write the sentence, a tab, and numbers from 1 to 8 with commas"
             )
         if len(labels) == 1:

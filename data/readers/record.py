@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import InputError
+from data.errors import InputError, shown, shown_header
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Row:
         cell = self.cells[column].strip()
         if cell not in classes:
             raise InputError(
-                f"{self.where}, column {column!r}: {cell!r} is not a label: "
+                f"{self.where}, column {column!r}: {shown(cell)} is not a label: "
                 f"choose from {', '.join(classes)}"
             )
         return classes[cell]
@@ -82,13 +82,12 @@ def check_header(where: str, header: list[str], wanted: tuple[str, ...]) -> None
     if missing:
         raise InputError(
             f"{where}: column {', '.join(map(repr, missing))} is missing: "
-            f"the header is {','.join(header)!r}, it needs {','.join(wanted)!r}"
+            f"{shown_header(header)}, it needs {','.join(wanted)!r}"
         )
     repeated = sorted({name for name in wanted if header.count(name) > 1})
     if repeated:
         raise InputError(
-            f"{where}: column {', '.join(map(repr, repeated))} stands twice in the header "
-            f"{','.join(header)!r}: rename one"
+            f"{where}: column {', '.join(map(repr, repeated))} stands twice: rename one"
         )
 
 

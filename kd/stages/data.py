@@ -3,6 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
+from tqdm.auto import tqdm
+
 from data.errors import InputError
 from data.tables import TaskRecords, build_table, table_hash
 from kd.config import Config
@@ -20,7 +22,14 @@ def read_tables(config: Config) -> tuple[Any, dict[str, Any]]:
     tasks = [
         TaskRecords(
             spec=task.spec(name),
-            records=(item for source in task.sources for item in source.records(root)),
+            records=tqdm(
+                (item for source in task.sources for item in source.records(root)),
+                desc=f"read {name}",
+                unit=" rows",
+                disable=None,
+                leave=False,
+                delay=2,
+            ),
             no_rationale=task.no_rationale,
             limit=task.limit,
         )

@@ -16,7 +16,7 @@ from kd.run_folder import RunFolder, check_model, content_key, model_files
 from kd.run_log import RunLog
 from kd.stages.teach import encoder_files, recipe, save_model, task_loss
 from kd.training import train
-from student.encoders import cut_layers, load_encoder, load_tokenizer
+from student.encoders import check_length, cut_layers, load_encoder, load_tokenizer
 from student.model import StudentModel, new_student
 from teachers.audit import check_fresh
 from teachers.soft_targets import SoftTargets, fingerprint, load_soft_targets, soft_columns
@@ -25,10 +25,10 @@ from teachers.soft_targets import SoftTargets, fingerprint, load_soft_targets, s
 def distill_stage(config: Config, run: RunFolder) -> bool:
     """Train the student unless it is there already; True when it ran."""
     table, profile = run.load_splits()
+    key = student_key(config, run, profile["hash"])
     targets = load_all_targets(config, run, profile["hash"]) if needs_teachers(config) else {}
-    key = distill_key(config, run, profile["hash"], targets)
     action = partial(_distill, config, run, table, targets)
-    return run.once("distill", key, action, result=run.student)
+    return run.once("distill", key, action, result=run.student / "model.safetensors")
 
 
 def needs_teachers(config: Config) -> bool:
@@ -36,14 +36,22 @@ def needs_teachers(config: Config) -> bool:
     return config.training.objective != "gold"
 
 
-def distill_key(
-    config: Config, run: RunFolder, table_hash: str, targets: dict[str, list[SoftTargets]]
-) -> str:
-    """What the student depends on: rows, soft targets, settings, and the weights it starts from."""
+def student_key(config: Config, run: RunFolder, table_hash: str) -> str:
+    """What the student depends on: rows, soft targets, settings, and the weights it starts from.
+
+    Raises InputError when teachers it needs are missing or were made from other settings or data.
+    """
+    names = [name for task in config.tasks for name in config.teachers.of(task)]
+    if not needs_teachers(config):
+        names = []
+    for name in names:
+        mark = fingerprint(run.teacher(name), table_hash, config.data.max_tokens)
+        run.require(f"label-{name}", mark, "kd label")
     start = config.student.start
     if start:
         check_model(run.teacher(start), "kd teach")
     return content_key(
+        config.specs,
         config.student,
         config.training,
         config.data.max_tokens,
@@ -53,11 +61,13 @@ def distill_key(
             name: (task.weight, task.temperature, task.class_weights)
             for name, task in config.tasks.items()
         },
-        {name: [t.fingerprint for t in members] for name, members in targets.items()},
         {
             name: [teacher.weight for teacher in config.teachers.of(name).values()]
-            for name in targets
-        },
+            for name in config.tasks
+        }
+        if names
+        else {},
+        [fingerprint(run.teacher(name), table_hash, config.data.max_tokens) for name in names],
         files=model_files(run.teacher(start)) if start else encoder_files(config.student.encoder),
     )
 
@@ -113,6 +123,8 @@ def with_targets(
 def start_model(config: Config, run: RunFolder) -> StudentModel:
     """The untrained student: a pretrained encoder or a teacher's, cut to its layers."""
     settings = config.student
+    if settings.start is None:
+        check_length(settings.encoder, config.data.max_tokens)
     if settings.start is not None:
         encoder = StudentModel.from_pretrained(run.teacher(settings.start)).encoder
         if settings.layers is not None:

@@ -2,18 +2,20 @@
 
 import csv
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import DatasetDict
+from scipy.special import logit
 
 from data.encoding import EncodedTable, encode_table
 from data.rationales import spans_of_tokens
 from data.tasks import TaskSpec
-from kd.atomic import new_file, write_text
+from kd.atomic import new_folder, write_text
 from kd.config import Config
 from kd.evaluation import (
-    RATIONALE_THRESHOLD,
     baseline_scores,
     known_rows,
     score,
@@ -21,11 +23,11 @@ from kd.evaluation import (
 )
 from kd.hardware import new_accelerator, processes
 from kd.run_folder import RunFolder, check_model, content_key, model_files
-from kd.stages.distill import load_all_targets, needs_teachers
+from kd.stages.distill import load_all_targets, needs_teachers, student_key
 from student.encoders import load_tokenizer
-from student.inference import Logits, compute_logits
+from student.inference import RATIONALE_THRESHOLD, Logits, compute_logits
 from student.model import StudentModel
-from teachers.soft_targets import SoftTargets, probabilities
+from teachers.soft_targets import SoftTargets, probabilities, soft_columns
 
 SPLITS = ("dev", "test")
 
@@ -34,12 +36,12 @@ def evaluate_stage(config: Config, run: RunFolder, *, sharma2020: bool = False) 
     """Write metrics.json and predictions/ unless they are there already; True when it ran."""
     table, profile = run.load_splits()
     check_model(run.student, "kd distill")
+    run.require("distill", student_key(config, run, profile["hash"]), "kd distill")
     key = content_key(
         config.model_dump(mode="json"), profile["hash"], sharma2020, files=model_files(run.student)
     )
 
     def write() -> None:
-        new_accelerator("fp32")
         if processes().is_main_process:
             _evaluate(config, run, table, profile, sharma2020)
 
@@ -54,29 +56,28 @@ def _evaluate(
     sharma2020: bool,
 ) -> None:
     specs = config.specs
-    student = StudentModel.from_pretrained(run.student)
+    device = new_accelerator("fp32").device
+    student = StudentModel.from_pretrained(run.student).to(device)
     tokenizer = load_tokenizer(str(run.student))
-    targets = load_all_targets(config, run, profile["hash"]) if needs_teachers(config) else {}
+    targets = _targets_at_hand(config, run, profile["hash"])
     scores: dict[str, Any] = {spec.name: {} for spec in specs}
-    for split in SPLITS:
-        encoded = encode_table(table[split], tokenizer, specs, max_tokens=config.data.max_tokens)
-        logits = compute_logits(student, encoded, progress=f"student on {split}")
-        for spec in specs:
-            found = {"student": (encoded, logits)}
-            for name, target in zip(
-                config.teachers.of(spec.name), targets.get(spec.name, ()), strict=False
-            ):
-                found["teacher" if name == spec.name else name] = _as_logits(
-                    config, run, name, spec, table, split, target
-                )
-            by_model: dict[str, Any] = {}
-            for model, (rows, answers) in found.items():
-                by_model[model] = score(spec, rows, answers)
-                if sharma2020 and spec.has_rationale:
-                    by_model[model]["sharma2020"] = score_sharma2020(spec, rows, answers)
-                _write_predictions(run, f"{model}-{spec.name}-{split}", spec, rows, answers)
-            by_model |= baseline_scores(spec, table["train"], table[split], config.seed)
-            scores[spec.name][split] = by_model
+    with new_folder(run.predictions) as folder:
+        for split in SPLITS:
+            encoded = encode_table(
+                table[split], tokenizer, specs, max_tokens=config.data.max_tokens
+            )
+            answers = compute_logits(student, encoded, progress=f"student on {split}")
+            for spec in specs:
+                found = {"student": answers} | _teachers_answers(config, spec, targets, encoded)
+                by_model: dict[str, Any] = {}
+                for model, logits in found.items():
+                    by_model[model] = score(spec, encoded, logits)
+                    if sharma2020 and spec.has_rationale:
+                        by_model[model]["sharma2020"] = score_sharma2020(spec, encoded, logits)
+                    path = folder / f"{model}-{spec.name}-{split}.csv"
+                    _write_predictions(path, spec, encoded, logits)
+                by_model |= baseline_scores(spec, table["train"], table[split], config.seed)
+                scores[spec.name][split] = by_model
     report = {
         "name": config.name,
         "seed": config.seed,
@@ -94,6 +95,32 @@ def _evaluate(
     write_text(run.metrics, json.dumps(report, indent=2) + "\n")
 
 
+def _targets_at_hand(
+    config: Config, run: RunFolder, table_hash: str
+) -> dict[str, list[SoftTargets]]:
+    """task → its teachers' soft targets; none where gold alone was asked for and none are there."""
+    names = [name for task in config.tasks for name in config.teachers.of(task)]
+    if not needs_teachers(config) and not all(run.soft_targets(n).is_file() for n in names):
+        return {}
+    return load_all_targets(config, run, table_hash)
+
+
+def _teachers_answers(
+    config: Config, spec: TaskSpec, targets: dict[str, list[SoftTargets]], table: EncodedTable
+) -> dict[str, Logits]:
+    """teacher → logits; where a task has several, each by its name beside their average."""
+    members = targets.get(spec.name, [])
+    if not members:
+        return {}
+    teachers = config.teachers.of(spec.name)
+    weights = [teacher.weight for teacher in teachers.values()]
+    found = {"teacher": _teachers_logits(spec, members, weights, table)}
+    if len(members) > 1:
+        for name, member in zip(teachers, members, strict=True):
+            found[name] = _teachers_logits(spec, [member], [1.0], table)
+    return found
+
+
 def _size(model: StudentModel) -> dict[str, int | float]:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {
@@ -102,44 +129,32 @@ def _size(model: StudentModel) -> dict[str, int | float]:
     }
 
 
-def _as_logits(
-    config: Config,
-    run: RunFolder,
-    name: str,
+def _teachers_logits(
     spec: TaskSpec,
-    table: DatasetDict,
-    split: str,
-    targets: SoftTargets,
-) -> tuple[EncodedTable, Logits]:
-    """A teacher's soft targets of one split as logits on its own tokens: it need not run again."""
-    tokenizer = load_tokenizer(str(run.teacher(name)))
-    encoded = encode_table(table[split], tokenizer, [spec], max_tokens=config.data.max_tokens)
-    place = {row_id: index for index, row_id in enumerate(targets.ids)}
-    labels = np.full((len(encoded), spec.width), np.nan, dtype=np.float32)
-    tokens = np.full(len(encoded.offsets), np.nan, dtype=np.float32)
-    for row, row_id in enumerate(encoded.ids):
-        index = place.get(row_id)
-        if index is None:
-            continue
-        labels[row] = targets.logits[index]
-        if targets.token_logits is not None:
-            part = slice(encoded.texts.starts[row], encoded.texts.starts[row + 1])
-            real = encoded.offsets[part, 1] > encoded.offsets[part, 0]
-            tokens[part][real] = targets.token_logits[index]
-    has_tokens = targets.token_logits is not None
-    return encoded, Logits({spec.name: labels}, {spec.name: tokens} if has_tokens else {})
+    targets: Sequence[SoftTargets],
+    weights: Sequence[float],
+    table: EncodedTable,
+) -> Logits:
+    """What teachers said, as logits on the student's tokens: they need not run again.
+
+    Several teachers' probabilities are averaged, as the student learns them.
+    """
+    labels, tokens = soft_columns(targets, weights, table, spec, 1.0)
+    if spec.kind == "classification":
+        labels = np.log(np.maximum(labels, np.finfo(np.float32).tiny))
+    return Logits(
+        {spec.name: labels}, {} if tokens is None else {spec.name: logit(tokens).astype(np.float32)}
+    )
 
 
-def _write_predictions(
-    run: RunFolder, name: str, spec: TaskSpec, table: EncodedTable, logits: Logits
-) -> None:
+def _write_predictions(path: Path, spec: TaskSpec, table: EncodedTable, logits: Logits) -> None:
     """One CSV: id, gold, predicted, a probability a class, rationale as spans. No text."""
     classes = spec.classes if spec.kind == "classification" else ()
     header = ["id", "gold", "predicted", *(f"p({c})" for c in classes)]
     if spec.has_rationale:
         header += ["rationale"]
     chances = probabilities(logits.labels[spec.name], spec, 1.0)
-    with new_file(run.predictions / f"{name}.csv") as path, path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         for row in known_rows(table.gold[spec.name]):
@@ -150,8 +165,8 @@ def _write_predictions(
                 *(f"{chance:.6f}" for chance in (chances[row] if classes else ())),
             ]
             if spec.has_rationale:
-                part = slice(table.texts.starts[row], table.texts.starts[row + 1])
-                chosen = np.nan_to_num(logits.tokens[spec.name][part], nan=-1.0)
+                part = table.part(row)
+                chosen = logits.tokens[spec.name][part]
                 spans = spans_of_tokens(chosen > RATIONALE_THRESHOLD, table.offsets[part])
                 cells.append(" ".join(f"{start}-{end}" for start, end in spans))
             writer.writerow(cells)

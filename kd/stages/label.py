@@ -14,6 +14,7 @@ from kd.atomic import new_file
 from kd.config import Config
 from kd.hardware import new_accelerator
 from kd.run_folder import RunFolder, check_model
+from kd.stages.teach import teach_key
 from student.encoders import load_tokenizer
 from student.inference import compute_logits
 from student.model import StudentModel
@@ -28,7 +29,10 @@ def label_stage(config: Config, run: RunFolder) -> list[str]:
     table, profile = run.load_splits()
     ran = []
     for spec in config.specs:
-        for name in config.teachers.of(spec.name):
+        for name, settings in config.teachers.of(spec.name).items():
+            run.require(
+                f"teach-{name}", teach_key(config, spec, settings, profile["hash"]), "kd teach"
+            )
             check_model(run.teacher(name), "kd teach")
             check_classes(run.teacher(name), spec)
             mark = fingerprint(run.teacher(name), profile["hash"], config.data.max_tokens)
@@ -45,9 +49,10 @@ def rows_of(table: DatasetDict, spec: TaskSpec) -> Dataset:
         rows = table[split]
         names = [column.removeprefix("gold/") for column in rows.column_names if "gold/" in column]
         known = {name: np.isfinite(gold_of(rows, name)).all(axis=1) for name in names}
-        wanted = known[spec.name] | ~np.any(list(known.values()), axis=0)
+        unlabelled = ~np.any(list(known.values()), axis=0)
         if spec.has_context:
-            wanted &= np.array([bool(context) for context in rows["context"]], dtype=bool)
+            unlabelled &= np.array([bool(context) for context in rows["context"]], dtype=bool)
+        wanted = known[spec.name] | unlabelled
         chosen.append(rows.select(np.flatnonzero(wanted)))
     return concatenate_datasets(chosen)
 

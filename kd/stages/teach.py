@@ -21,7 +21,7 @@ from kd.losses import TaskLoss
 from kd.run_folder import RunFolder, content_key, model_files
 from kd.run_log import RunLog
 from kd.training import Recipe, Trained, train
-from student.encoders import load_encoder_config, load_tokenizer, locate
+from student.encoders import check_length, load_encoder_config, load_tokenizer, locate
 from student.model import StudentModel
 from teachers.building import new_teacher
 
@@ -34,7 +34,9 @@ def teach_stage(config: Config, run: RunFolder) -> list[str]:
         for name, settings in config.teachers.of(spec.name).items():
             key = teach_key(config, spec, settings, profile["hash"])
             action = partial(_teach, config, run, name, spec, settings, table)
-            if run.once(f"teach-{name}", key, action, result=run.teacher(name)):
+            if run.once(
+                f"teach-{name}", key, action, result=run.teacher(name) / "model.safetensors"
+            ):
                 ran.append(name)
     return ran
 
@@ -66,6 +68,7 @@ def encoder_files(encoder: str) -> list[Path]:
 def _teach(
     config: Config, run: RunFolder, name: str, spec: TaskSpec, settings: Teacher, table: DatasetDict
 ) -> None:
+    check_length(settings.encoder, config.data.max_tokens)
     accelerator = new_accelerator(settings.training.precision)
     tokenizer = load_tokenizer(settings.encoder)
     encoded = {

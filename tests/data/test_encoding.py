@@ -80,7 +80,7 @@ def test_the_tokens_of_a_row_stand_where_their_letters_stand(tiny_tokenizer):
     encoded = encode_table(table, tiny_tokenizer, [LEVELS, MOOD], max_tokens=32)
     pieces = tiny_tokenizer.convert_ids_to_tokens(encoded.texts.row(0).tolist())
     assert pieces == ["[CLS]", "i", "was", "feel", "##ing", "sad", "[SEP]"]
-    assert encoded.row_offsets(0).tolist() == [
+    assert encoded.offsets[encoded.part(0)].tolist() == [
         *([0, 0], [0, 1], [2, 5], [6, 10], [10, 13], [14, 17], [0, 0])
     ]
     assert encoded.pad_id == tiny_tokenizer.pad_token_id
@@ -160,7 +160,7 @@ def test_the_labels_of_whole_words_are_decoded_to_the_words(
         table = table_of((text, "", 1, [span], None))
         encoded = encode_table(table, tokenizer, [LEVELS], max_tokens=128)
         chosen = encoded.gold_tokens["ER"] == 1
-        assert spans_of_tokens(chosen, encoded.row_offsets(0)) == [tuple(span)]
+        assert spans_of_tokens(chosen, encoded.offsets[encoded.part(0)]) == [tuple(span)]
 
 
 def test_labels_survive_the_way_to_another_tokenizer_and_back(minilm_tokenizer, tiny_tokenizer):
@@ -219,7 +219,7 @@ def test_the_labelled_tokens_of_public_rationales_cover_exactly_the_parts(
     inside = 0
     columns = zip(public_table["text"], public_table[f"rationale/{mechanism}"], strict=True)
     for row, (text, spans) in enumerate(columns):
-        offsets = encoded.row_offsets(row)
+        offsets = encoded.offsets[encoded.part(row)]
         part = slice(encoded.texts.starts[row], encoded.texts.starts[row + 1])
         labelled = encoded.gold_tokens[mechanism][part] == 1
         allowed = np.zeros(len(labelled), dtype=bool)

@@ -93,9 +93,11 @@ def test_every_batch_is_full_and_no_pool_walks_backwards(sizes, batch_size, samp
 
 @given(pool_sizes, st.integers(1, 16), samplings)
 def test_a_pool_is_never_two_rows_from_its_share_of_the_batches_so_far(sizes, batch_size, sampling):
-    plan = make_plan(known_of(sizes), batch_size=batch_size, epochs=1, seed=0, sampling=sampling)
+    known = known_of(sizes)
+    plan = make_plan(known, batch_size=batch_size, epochs=1, seed=0, sampling=sampling)
     sizes_as_planned = np.array([len(pool) for pool in plan.pools], dtype=float)
-    shares = pool_shares(sizes_as_planned, sampling, 0.75)
+    rarest = np.array([known.sum(axis=0)[known[pool[0]]].min() for pool in plan.pools], float)
+    shares = pool_shares(sizes_as_planned, rarest, sampling, 0.75)
     owed = np.arange(plan.steps + 1)[:, None] * batch_size * shares
     assert (np.abs(plan.quotas - owed) < 2).all()
 
@@ -134,7 +136,8 @@ def test_after_whole_epochs_every_row_was_seen_once_an_epoch(epochs):
     ],
 )
 def test_each_sampling_draws_its_shares_of_pools_of_900_and_100_rows(sampling, alpha, shares):
-    found = pool_shares(np.array([900.0, 100.0]), sampling, alpha)
+    sizes = np.array([900.0, 100.0])
+    found = pool_shares(sizes, sizes, sampling, alpha)
     np.testing.assert_allclose(found, shares, atol=5e-6)
     plan = make_plan(
         known_of([900, 100]), batch_size=16, epochs=4, seed=0, sampling=sampling, alpha=alpha
@@ -173,3 +176,17 @@ def test_the_union_over_the_processes_is_the_global_batch(processes):
         ]
         union = sorted(row for part in rows for row in part)
         assert union == sorted(plans[0].batch(step).tolist())
+
+
+def test_a_row_of_several_tasks_is_drawn_as_often_as_its_rarest_task_asks():
+    """A few rows with another set of the same tasks must not become a pool of their own weight."""
+    known = np.zeros((1000, 2), dtype=bool)
+    known[:900, 0] = True
+    known[900:, 1] = True
+    plain = make_plan(known, batch_size=40, epochs=4, seed=0, sampling="uniform")
+    known[900:904, 0] = True
+    mixed = make_plan(known, batch_size=40, epochs=4, seed=0, sampling="uniform")
+    drawn = zip(mixed.pools, mixed.quotas[-1], strict=True)
+    passes = {len(pool): total / len(pool) for pool, total in drawn}
+    assert passes[4] == pytest.approx(passes[96], rel=0.05)
+    assert plain.quotas[-1][1] == pytest.approx(mixed.quotas[-1][1:].sum(), rel=0.02)

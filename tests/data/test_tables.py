@@ -413,3 +413,20 @@ def test_another_seed_splits_the_same_public_rows_otherwise(read_public_empathy,
     )
     assert set.union(*ids.values()) == set.union(*other_ids.values())
     assert all(ids[name] != other_ids[name] for name in ids)
+
+
+def test_rows_that_leave_the_split_of_their_file_are_counted():
+    """A writer in train and test moves to test; the size of a published test set then differs."""
+    spec = TaskSpec("mood", classes=("sad", "glad"))
+    given = [("train", "ann"), ("test", "ann"), ("train", "bob"), ("dev", "cid")]
+    records = [
+        (split, Record(f"f:{n}", f"text {n}", "sad", group=writer))
+        for n, (split, writer) in enumerate(given)
+    ]
+    _, profiles, _ = build_table([TaskRecords(spec, records)], fractions={"train": 1.0}, seed=0)
+    assert profiles["mood"].moved == 1
+    assert {s: sum(c.values()) for s, c in profiles["mood"].rows.items()} == {
+        "train": 1,
+        "dev": 1,
+        "test": 2,
+    }

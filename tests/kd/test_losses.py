@@ -25,7 +25,7 @@ def gradients(model):
 
 def taught(table, reply, label_logits, token_logit):
     """The table with one teacher's targets: the same logits on every row and token."""
-    spans = [table.row_offsets(row) for row in range(len(table))]
+    spans = [table.offsets[table.part(row)] for row in range(len(table))]
     spans = [offsets[offsets[:, 1] > offsets[:, 0]] for offsets in spans]
     targets = SoftTargets(
         task=reply.name,
@@ -87,20 +87,27 @@ def test_the_label_loss_equals_cross_entropy_computed_by_hand(mood):
     logits = torch.tensor([[0.0, math.log(3.0)], [0.0, 0.0]])  # chances 1/4, 3/4 and 1/2, 1/2
     targets = torch.tensor([[0.4, 0.6], [1.0, 0.0]])
     expected = 0.4 * math.log(4) + 0.6 * math.log(4 / 3) + math.log(2)
-    assert label_loss_sum(logits, targets, TaskLoss(mood)).item() == pytest.approx(expected)
+    assert label_loss_sum(logits, targets, mood).item() == pytest.approx(expected)
 
 
-def test_class_weights_multiply_each_classs_share_of_the_target(mood):
-    logits = torch.tensor([[0.0, math.log(3.0)]])
-    targets = torch.tensor([[0.4, 0.6]])
-    loss = label_loss_sum(logits, targets, TaskLoss(mood, class_weights=(2.0, 0.5)))
-    expected = 2.0 * 0.4 * math.log(4) + 0.5 * 0.6 * math.log(4 / 3)
-    assert loss.item() == pytest.approx(expected)
+def test_class_weights_weigh_gold_alone(table, reply):
+    """The teacher was trained with them: on its targets they would count twice."""
+    table = taught(table, reply, np.log([2.0, 3.0, 5.0]), 0.0)
+    batch = collate(table, np.array([2]))  # its gold is the third class
+    total, _ = batch_loss(
+        StudentOutput({reply.name: torch.zeros(1, 3)}, {}),
+        batch,
+        {reply.name: TaskLoss(reply, class_weights=(1.0, 1.0, 4.0))},
+        gold_weight=0.25,
+        counts={reply.name: (1, 0)},
+    )
+    # All three log-probabilities are -log 3, so the loss is the target's sum times log 3.
+    assert total.item() == pytest.approx((0.25 * 4.0 + 0.75 * 1.0) * math.log(3))
 
 
 def test_a_regression_is_pulled_to_the_mix_of_gold_and_the_teachers_value(rating):
     target = mix_targets(torch.tensor([[0.2]]), torch.tensor([[0.6]]), 0.25)
-    loss = label_loss_sum(torch.tensor([[0.9]]), target, TaskLoss(rating))
+    loss = label_loss_sum(torch.tensor([[0.9]]), target, rating)
     assert target.item() == pytest.approx(0.25 * 0.2 + 0.75 * 0.6)
     assert loss.item() == pytest.approx((0.9 - 0.5) ** 2)
 
@@ -117,8 +124,8 @@ def test_a_row_without_targets_gives_no_loss_and_no_gradient(request, kind):
     logits = torch.full((2, spec.width), 3.0, requires_grad=True)
     targets = torch.full((2, spec.width), 0.5)
     targets[1] = NAN
-    both = label_loss_sum(logits, targets, TaskLoss(spec))
-    assert both.item() == label_loss_sum(logits[:1], targets[:1], TaskLoss(spec)).item()
+    both = label_loss_sum(logits, targets, spec)
+    assert both.item() == label_loss_sum(logits[:1], targets[:1], spec).item()
     both.backward()
     assert logits.grad[1].eq(0).all()
 

@@ -34,6 +34,7 @@ def profile_of(**changes):
         "parts": 0,
         "unmatched": [],
         "left_out_by_limit": 0,
+        "moved": 0,
         "unlabelled": 0,
         **changes,
     }

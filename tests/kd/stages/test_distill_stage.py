@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from data.errors import InputError
+from kd.atomic import write_text
 from kd.config import Config, StudentTraining
 from kd.run_folder import RunFolder
-from kd.stages.distill import distill_key, needs_teachers, schedule_of, with_targets
-from teachers.soft_targets import SoftTargets
+from kd.stages.distill import needs_teachers, schedule_of, student_key, with_targets
+from teachers.soft_targets import SoftTargets, fingerprint
 
 
 def config_of(*, training=None, task=None, **changes):
@@ -86,16 +88,31 @@ def test_the_soft_objective_forgets_the_gold_of_train_rows(table):
 def test_the_student_is_trained_again_when_what_it_depends_on_changes(
     tiny_encoder, tmp_path, changes
 ):
-    def key(fingerprint="f", table_hash="h", **changed):
-        targets = says(["row0"], [[1, 2]], fingerprint)
+    def key(teacher="f", table_hash="h", **changed):
         changed["student"] = {"encoder": str(tiny_encoder), **changed.get("student", {})}
-        config = config_of(**changed)
-        return distill_key(config, RunFolder(tmp_path), table_hash, {"mood": [targets]})
+        return labelled_key(config_of(**changed), tmp_path, teacher, table_hash)
 
     assert key() == key()
     assert key(**changes) != key()
     assert key(table_hash="i") != key()
-    assert key(fingerprint="g") != key()
+    assert key(teacher="g") != key()
+
+
+def labelled_key(config, folder, teacher="f", table_hash="h"):
+    """The student's key when its teacher, of that content, has labelled those rows."""
+    run = RunFolder(folder)
+    run.teacher("mood").mkdir(parents=True, exist_ok=True)
+    (run.teacher("mood") / "config.json").write_text(teacher)
+    mark = fingerprint(run.teacher("mood"), table_hash, config.data.max_tokens)
+    write_text(folder / ".stages" / "label-mood", mark)
+    return student_key(config, run, table_hash)
+
+
+def test_a_student_is_refused_while_a_teacher_has_not_labelled_these_rows(tiny_encoder, tmp_path):
+    config = config_of(student={"encoder": str(tiny_encoder)})
+    labelled_key(config, tmp_path)
+    with pytest.raises(InputError, match=r"label-mood is missing .* run kd label"):
+        student_key(config, RunFolder(tmp_path), "other rows")
 
 
 def test_the_student_is_not_trained_again_when_only_a_teachers_settings_change(
@@ -104,9 +121,7 @@ def test_the_student_is_not_trained_again_when_only_a_teachers_settings_change(
     """Its soft targets' fingerprint says whether the teacher itself came out otherwise."""
     student = {"encoder": str(tiny_encoder)}
     first, second = (
-        distill_key(
-            config_of(student=student, teachers=settings), RunFolder(tmp_path), "h", {"mood": []}
-        )
+        labelled_key(config_of(student=student, teachers=settings), tmp_path)
         for settings in ({}, {"training": {"patience": 9}})
     )
     assert first == second
