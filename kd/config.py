@@ -72,7 +72,9 @@ class Task(Settings):
     weight: float = Field(1.0, ge=0, description="the task's share of the student's loss")
     temperature: float = Field(1.0, gt=0, description="divides the teacher's logits")
     class_weights: Literal["none", "sqrt", "balanced"] = Field(
-        "sqrt", description="balanced: rows / (classes * rows of the class); sqrt: its square root"
+        "sqrt",
+        description="of gold rows and rationale tokens; balanced: all / (classes * of the class); "
+        "sqrt: its square root",
     )
 
     def spec(self, name: str) -> TaskSpec:

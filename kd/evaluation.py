@@ -15,7 +15,12 @@ from data.encoding import EncodedTable
 from data.tables import gold_of, labelled
 from data.tasks import TaskSpec
 from kd.baselines import majority_predictions, mean_values, tfidf_predictions, tfidf_values
-from kd.metrics import classification_scores, rationale_report, regression_scores
+from kd.metrics import (
+    classification_scores,
+    rationale_report,
+    rationale_scores,
+    regression_scores,
+)
 from kd.sharma2020 import legacy_labels, legacy_rationale_scores
 from student.inference import RATIONALE_THRESHOLD, Logits, compute_logits
 from student.model import StudentModel
@@ -130,16 +135,28 @@ def baseline_scores(
 
 
 def selection_score(specs: Sequence[TaskSpec], table: EncodedTable, logits: Logits) -> float:
-    """The one number that picks a checkpoint: the mean over tasks of each selection metric.
+    """The one number that picks a checkpoint, the mean over tasks.
 
-    A metric that is undefined (a constant regression) counts 0; a task without gold is left out.
+    A task gives its selection metric (macro-F1, or Pearson's r); with rationales, the mean of that
+    and of the token-F1 on rows above the lowest level, so that the extraction head is not left
+    behind. What is undefined (a constant regression) counts 0; a task without gold is left out.
     """
     values = []
     for spec in specs:
         rows = known_rows(table.gold[spec.name])
-        if len(rows):
-            gold, predicted = table.gold[spec.name][rows], logits.labels[spec.name][rows]
-            values.append(_label_scores(spec, gold, predicted)[spec.selection_metric] or 0.0)
+        if not len(rows):
+            continue
+        gold, predicted = table.gold[spec.name][rows], logits.labels[spec.name][rows]
+        value = _label_scores(spec, gold, predicted)[spec.selection_metric] or 0.0
+        if spec.has_rationale:
+            gold_rows, predicted_rows, has_level, _ = rationale_rows(spec, table, logits, rows)
+            above = np.flatnonzero(has_level)
+            scores = rationale_scores(
+                [gold_rows[row] for row in above], [predicted_rows[row] for row in above]
+            )
+            if scores["token_f1"] is not None:
+                value = (value + scores["token_f1"]) / 2
+        values.append(value)
     return float(np.mean(values)) if values else 0.0
 
 

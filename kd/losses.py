@@ -19,7 +19,8 @@ class TaskLoss:
     """How one task counts: its weight, its two parts, and its class weights.
 
     level_weight and rationale_weight are lambda_EI and lambda_RE of Sharma et al. (2020, eq. 3).
-    class_weights w turn a gold row's cross-entropy into -w_c * log p_c for its class c.
+    class_weights w turn a gold row's cross-entropy into -w_c * log p_c for its class c;
+    token_weights do the same for gold tokens outside and inside the rationale.
     """
 
     spec: TaskSpec
@@ -27,6 +28,7 @@ class TaskLoss:
     level_weight: float = 1.0
     rationale_weight: float = 0.5
     class_weights: tuple[float, ...] | None = None
+    token_weights: tuple[float, float] | None = None
 
 
 def mix_targets(gold: torch.Tensor, soft: torch.Tensor | None, gold_weight: float) -> torch.Tensor:
@@ -50,13 +52,18 @@ def label_loss_sum(logits: torch.Tensor, targets: torch.Tensor, spec: TaskSpec) 
     return -(targets * logits.log_softmax(-1)).sum()
 
 
-def token_loss_sum(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Sum over the known tokens of binary cross-entropy with (B, L) targets in [0, 1]."""
-    known = targets.isfinite()
-    losses = functional.binary_cross_entropy_with_logits(
-        logits, torch.where(known, targets, 0.0), reduction="none"
-    )
-    return torch.where(known, losses, 0.0).sum()
+def token_loss_sum(
+    logits: torch.Tensor, inside: torch.Tensor, outside: torch.Tensor
+) -> torch.Tensor:
+    """Sum over the known tokens of -inside * log p - outside * log(1 - p), p = sigmoid(logits).
+
+    inside, outside: (B, L) target weights of a token in the rationale, and not in it; they are t
+    and 1 - t without class weights.
+    """
+    known = inside.isfinite()
+    inside, outside = torch.where(known, inside, 0.0), torch.where(known, outside, 0.0)
+    likelihood = inside * functional.logsigmoid(logits) + outside * functional.logsigmoid(-logits)
+    return -likelihood.sum()
 
 
 def batch_loss(
@@ -85,10 +92,15 @@ def batch_loss(
         parts[name] = part.detach()
         total = total + loss.weight * loss.level_weight * part
         if name in output.rationale_logits:
-            token_targets = mix_targets(
-                batch.gold_tokens[name], batch.soft_tokens.get(name), gold_weight
-            )
-            part = token_loss_sum(output.rationale_logits[name], token_targets) / max(tokens, 1)
+            gold, soft = batch.gold_tokens[name], batch.soft_tokens.get(name)
+            outside, inside = loss.token_weights or (1.0, 1.0)
+            part = token_loss_sum(
+                output.rationale_logits[name],
+                mix_targets(inside * gold, soft, gold_weight),
+                mix_targets(
+                    outside * (1.0 - gold), None if soft is None else 1.0 - soft, gold_weight
+                ),
+            ) / max(tokens, 1)
             parts[f"{name}/rationale"] = part.detach()
             total = total + loss.weight * loss.rationale_weight * part
     return total, parts

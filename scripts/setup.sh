@@ -19,9 +19,9 @@ mark=".venv/.installed-$1"
 wanted=$(cat setup.cfg constraints.txt | sha256sum)
 if [ "$(cat "$mark" 2>/dev/null)" != "$wanted" ]; then
     echo "Installing the pinned packages (about 2 GB, a few minutes)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    .venv/bin/python -m pip install -qq --disable-pip-version-check \
         -c constraints.txt 'torch==2.13.0'
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    .venv/bin/python -m pip install -qq --disable-pip-version-check \
         -c constraints.txt -e ".[$1]"
     echo "$wanted" > "$mark"
 fi

@@ -2,8 +2,10 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from accelerate.utils import set_seed
 from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase
@@ -115,23 +117,38 @@ def _teach(
 
 
 def task_loss(config: Config, spec: TaskSpec, training: Training, table: EncodedTable) -> TaskLoss:
-    """How a task counts, its class weights taken from the gold of the train rows."""
+    """How a task counts, its class and token weights taken from the gold of the train rows."""
     task = config.tasks[spec.name]
-    weights = None
-    if task.class_weights != "none" and spec.kind == "classification":
-        gold = table.gold[spec.name]
-        counts = np.nansum(gold, axis=0)
-        power = 1.0 if task.class_weights == "balanced" else 0.5
-        # A class without train rows never stands in a gold target; 1 keeps its weight finite.
-        shares = counts.sum() / (len(counts) * np.maximum(counts, 1.0))
-        weights = tuple(float(weight) for weight in shares**power)
+    weights = token_weights = None
+    if spec.kind == "classification":
+        weights = class_weights(np.nansum(table.gold[spec.name], axis=0), task.class_weights)
+    if spec.has_rationale:
+        tokens = table.gold_tokens[spec.name]
+        counts = np.array([np.sum(tokens == 0.0), np.sum(tokens == 1.0)], dtype=np.float64)
+        outside_inside = class_weights(counts, task.class_weights)
+        if outside_inside is not None:
+            token_weights = (outside_inside[0], outside_inside[1])
     return TaskLoss(
         spec=spec,
         weight=task.weight,
         level_weight=training.level_weight,
         rationale_weight=training.rationale_weight,
         class_weights=weights,
+        token_weights=token_weights,
     )
+
+
+def class_weights(
+    counts: npt.NDArray[np.floating], kind: Literal["none", "sqrt", "balanced"]
+) -> tuple[float, ...] | None:
+    """total / (classes * count) for each class's count (classes,), its square root, or None.
+
+    A class that never occurs never stands in a gold target; it counts 1 to keep its weight finite.
+    """
+    if kind == "none":
+        return None
+    shares = counts.sum() / (len(counts) * np.maximum(counts, 1.0))
+    return tuple(float(w) for w in shares ** (1.0 if kind == "balanced" else 0.5))
 
 
 def recipe(training: Training) -> Recipe:

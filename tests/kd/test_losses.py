@@ -113,9 +113,28 @@ def test_a_regression_is_pulled_to_the_mix_of_gold_and_the_teachers_value(rating
 
 
 def test_the_token_loss_equals_binary_cross_entropy_computed_by_hand():
-    loss = token_loss_sum(torch.tensor([[0.0, math.log(3.0), 9.0]]), torch.tensor([[1, 0.6, NAN]]))
-    expected = math.log(2) + 0.6 * math.log(4 / 3) + 0.4 * math.log(4)
-    assert loss.item() == pytest.approx(expected)
+    target = torch.tensor([[1, 0.6, NAN]])
+    loss = token_loss_sum(torch.tensor([[0.0, math.log(3.0), 9.0]]), target, 1 - target)
+    assert loss.item() == pytest.approx(math.log(2) + 0.6 * math.log(4 / 3) + 0.4 * math.log(4))
+
+
+def test_token_weights_weigh_gold_tokens_alone(table, reply):
+    table = taught(table, reply, [0.0, 0.0, 0.0], math.log(4.0))  # every token is 0.8
+    batch = collate(table, np.array([2]))
+    gold = batch.gold_tokens[reply.name]
+    inside, outside = int((gold == 1).sum()), int((gold == 0).sum())
+    _, parts = batch_loss(
+        StudentOutput({reply.name: torch.zeros(1, 3)}, {reply.name: torch.zeros(gold.shape)}),
+        batch,
+        {reply.name: TaskLoss(reply, token_weights=(0.5, 3.0))},
+        gold_weight=0.25,
+        counts={reply.name: (1, 1)},
+    )
+    assert min(inside, outside) > 0
+    # Every log-likelihood is -log 2, so the loss is the sum of the targets times log 2.
+    targets = 0.25 * (3.0 * inside + 0.5 * outside) + 0.75 * (inside + outside)
+    expected = pytest.approx(targets * math.log(2), rel=1e-6)
+    assert parts[f"{reply.name}/rationale"].item() == expected
 
 
 @pytest.mark.parametrize("kind", ["mood", "rating"])
