@@ -57,13 +57,14 @@ def make_plan(
     seed: int,
     sampling: Sampling = "proportional",
     alpha: float = 0.75,
+    max_steps: int | None = None,
 ) -> BatchPlan:
     """Plan the whole run.
 
     known: (rows, tasks), which tasks each row has a target of; rows without any are left out.
     A task of n rows gets a share of every batch in proportion to n (proportional), n^alpha
     (size_power), n^(1/alpha) (temperature) or 1 (uniform); a row of several tasks is drawn as often
-    as its rarest task asks. The run has ceil(epochs * rows / batch_size) steps.
+    as its rarest task asks. The run has ceil(epochs * rows / batch_size) steps, or `max_steps`.
 
     Raises ValueError when no row has a target.
     """
@@ -79,7 +80,7 @@ def make_plan(
     task_sizes = known.sum(axis=0).astype(np.float64)
     rarest = np.array([task_sizes[known[pool[0]]].min() for pool in pools])
     shares = pool_shares(sizes, rarest, sampling, alpha)
-    steps = max(1, int(np.ceil(epochs * sizes.sum() / batch_size - 1e-9)))
+    steps = max_steps or max(1, int(np.ceil(epochs * sizes.sum() / batch_size - 1e-9)))
     quotas = np.zeros((steps + 1, len(pools)), dtype=np.int64)
     for step in range(steps):
         quotas[step + 1] = quotas[step] + _quota(

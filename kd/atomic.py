@@ -14,6 +14,7 @@ def new_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
+        sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -35,6 +36,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        sync(temporary)
         if path.exists():
             path.replace(old)
         temporary.replace(path)
@@ -45,3 +47,10 @@ def new_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or all files of a folder, on the disk itself: a new name must not precede it."""
+    for file in [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]:
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())

@@ -22,7 +22,8 @@ from kd import show
 from kd.config import Config
 from kd.config_file import load_config
 from kd.dry_run import describe
-from kd.hardware import processes
+from kd.hardware import describe_processes, processes
+from kd.interruption import Stopped
 from kd.pipeline import run_all
 from kd.prediction import predict_file
 from kd.run_folder import RunFolder
@@ -60,6 +61,7 @@ def _open(
     state = processes()
     if state.is_main_process:
         run.open(loaded, overwrite=overwrite)
+        out.print(describe_processes(), style="dim")
     state.wait_for_everyone()
     return loaded, run
 
@@ -126,11 +128,14 @@ def evaluate(
     sharma2020: Annotated[
         bool, typer.Option("--sharma2020", help="add the 2020 rationale metric, faults included")
     ] = False,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="rows the student reads at once")
+    ] = None,
 ) -> None:
     """Score teachers and student on dev and test, beside the baselines."""
     loaded, run = _open(config, overrides, runs, overwrite)
     _say("data", data_stage(loaded, run))
-    _say("evaluate", evaluate_stage(loaded, run, sharma2020=sharma2020))
+    _say("evaluate", evaluate_stage(loaded, run, sharma2020=sharma2020, batch_size=batch_size))
     if processes().is_main_process:
         show.print_results(out, run.metrics)
 
@@ -198,6 +203,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         print(f"kd: {error}", file=sys.stderr)
         sys.exit(2)
+    except Stopped as stop:
+        print(f"kd: {stop}; type the same line again to go on", file=sys.stderr)
+        sys.exit(stop.exit_status)
     except SystemExit as end:
         if end.code == 130:  # typer's code for Ctrl-C
             print("kd: stopped; type the same line again to go on", file=sys.stderr)

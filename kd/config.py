@@ -105,6 +105,7 @@ class Training(Settings):
     """How a model is fine-tuned."""
 
     epochs: float = Field(4, gt=0)
+    max_steps: int | None = Field(None, ge=1, description="optimizer steps, in place of epochs")
     batch_size: int = Field(32, ge=1, description="rows an optimizer step, over all processes")
     learning_rate: float = Field(1e-4, gt=0, lt=1)
     layer_decay: float = Field(0.9, gt=0, le=1, description="rate of a layer over that above it")
@@ -126,6 +127,20 @@ class Training(Settings):
                 f"not {self.batch_size}"
             )
         return self
+
+
+class Checkpoints(Settings):
+    """How much of a training is lost when the machine is; the result does not depend on it."""
+
+    every: int = Field(500, ge=0, description="optimizer steps; 0: only on SIGTERM and Ctrl-C")
+    keep: int = Field(1, ge=1, description="the last ones")
+
+
+class Logs(Settings):
+    """What a training writes down; the result does not depend on it."""
+
+    every: int = Field(10, ge=1, description="optimizer steps between two lines")
+    rows: bool = Field(False, description="also the ids of each step's rows, a file a process")
 
 
 class StudentTraining(Training):
@@ -150,8 +165,9 @@ class Model(Settings):
     pooling: Pooling = "attention"
     head: HeadKind = "two_layer"
     attention_heads: int = Field(1, ge=1)
-    dropout: float = Field(
-        0.1, ge=0, lt=1, description="of the new layers; the encoder has its own"
+    dropout: float = Field(0.1, ge=0, lt=1, description="of the new layers")
+    encoder_dropout: float | None = Field(
+        None, ge=0, lt=1, description="of the encoder; null: as its own config.json says"
     )
 
 
@@ -204,6 +220,8 @@ class Config(Settings):
     teachers: Teachers = Teachers()
     student: Student = Student()
     training: StudentTraining = StudentTraining()
+    checkpoints: Checkpoints = Checkpoints()
+    logs: Logs = Logs()
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Config":

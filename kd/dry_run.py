@@ -51,12 +51,17 @@ def describe(out: Console, config: Config) -> None:
         chosen = known.any(axis=1)
         tokens = int((rows.texts.lengths + rows.contexts.lengths)[chosen].sum())
         plan = make_plan(
-            known, batch_size=training.batch_size, epochs=training.epochs, seed=config.seed
+            known,
+            batch_size=training.batch_size,
+            epochs=training.epochs,
+            max_steps=training.max_steps,
+            seed=config.seed,
         )
+        epochs = plan.steps * training.batch_size / chosen.sum()
         # Forward and backward: six operations a weight and token (Kaplan et al. 2020, section 2.1).
-        needed = 6 * _encoder_weights(model) * tokens * training.epochs / rate / 60
+        needed = 6 * _encoder_weights(model) * tokens * epochs / rate / 60
         minutes += needed
-        cells = (len(np.flatnonzero(chosen)), training.epochs, plan.steps, tokens)
+        cells = (int(chosen.sum()), round(epochs, 2), plan.steps, tokens)
         shown.add_row(title, *(f"{cell:,}" for cell in cells), f"{needed:.1f}")
         if title != "student":
             soft_bytes += 4 * specs[0].width * chosen.sum()

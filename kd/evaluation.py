@@ -4,17 +4,18 @@ Letters: N = rows, T = tokens of all texts together, C = classes.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from accelerate import Accelerator
 from datasets import Dataset
 
 from data.encoding import EncodedTable
 from data.tables import gold_of, labelled
 from data.tasks import TaskSpec
 from kd.baselines import majority_predictions, mean_values, tfidf_predictions, tfidf_values
+from kd.gathering import gather_logits
 from kd.metrics import (
     classification_scores,
     rationale_report,
@@ -22,7 +23,7 @@ from kd.metrics import (
     regression_scores,
 )
 from kd.sharma2020 import legacy_labels, legacy_rationale_scores
-from student.inference import RATIONALE_THRESHOLD, Logits, compute_logits
+from student.inference import RATIONALE_THRESHOLD, Logits
 from student.model import StudentModel
 
 
@@ -161,11 +162,14 @@ def selection_score(specs: Sequence[TaskSpec], table: EncodedTable, logits: Logi
 
 
 def dev_scorer(
-    specs: Sequence[TaskSpec],
-    table: EncodedTable,
-    autocast: Callable[[], AbstractContextManager[object]],
+    specs: Sequence[TaskSpec], table: EncodedTable, accelerator: Accelerator
 ) -> Callable[[StudentModel], float]:
-    """The function that scores a model on the dev rows during training, in its precision."""
+    """The function that scores a model on the dev rows during training, in its precision.
+
+    All processes must call it; each computes its share of the rows.
+    """
     return lambda model: selection_score(
-        specs, table, compute_logits(model, table, autocast=autocast)
+        specs,
+        table,
+        gather_logits(model, table, accelerator, autocast=accelerator.autocast),
     )

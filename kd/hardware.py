@@ -3,10 +3,12 @@
 import ctypes
 import os
 import sys
+from datetime import timedelta
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 
 from data.errors import InputError
 
@@ -31,8 +33,16 @@ def processes() -> PartialState:
     """The processes of this run, one where no launcher started more.
 
     Without cpu=True accelerate takes each rank on a CPU host for "0 of 1".
+    Raises InputError when a launcher was asked for several processes and started one.
     """
-    return PartialState(cpu=not torch.cuda.is_available())
+    # accelerate's launcher for one process names a meeting place only when asked for several.
+    if "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+        raise InputError(
+            "accelerate launch was asked for several processes and started one: "
+            "use accelerate launch --multi_gpu (on CPUs too) or torchrun"
+        )
+    # While the main process reads files or fits a baseline the others wait for it.
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(hours=6))
 
 
 def new_accelerator(precision: str) -> Accelerator:
@@ -42,6 +52,7 @@ def new_accelerator(precision: str) -> Accelerator:
     Raises RuntimeError when the processes do not see each other.
     """
     resolved = resolve_precision(precision)
+    processes()
     # The state is a singleton that refuses a second precision; the process group stays.
     AcceleratorState._reset_state()
     accelerator = Accelerator(
@@ -59,6 +70,35 @@ def new_accelerator(precision: str) -> Accelerator:
         # oneDNN's float32 matmul is twice MKL's on AMD; without AMX it rounds no operand.
         torch.set_float32_matmul_precision("medium")
     return accelerator
+
+
+def configure_deepspeed(accelerator: Accelerator, *, clip: float, accumulation: int) -> None:
+    """Tell DeepSpeed, where a launcher chose it, what it would read from a data loader.
+
+    Raises InputError for several micro-steps: its engine takes a step in each backward pass.
+    """
+    if accelerator.distributed_type != DistributedType.DEEPSPEED:
+        return
+    if accumulation > 1:
+        raise InputError(
+            f"training.accumulation: {accumulation} is more than DeepSpeed can take here: use 1 "
+            f"and more processes, or accelerate's FSDP"
+        )
+    settings = accelerator.state.deepspeed_plugin.deepspeed_config
+    settings["train_micro_batch_size_per_gpu"] = 1  # for its own statistics alone
+    settings["gradient_clipping"] = clip
+
+
+def describe_processes() -> str:
+    """How many processes run on what, as one line."""
+    state = processes()
+    number = state.num_processes
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    count = torch.get_num_threads()
+    threads = (
+        "" if torch.cuda.is_available() else f", {count} thread{'s' if count > 1 else ''} each"
+    )
+    return f"{number} process{'es' if number > 1 else ''} on {where}{threads}"
 
 
 def _keep_memory() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from kd.hardware import processes
 @dataclass(frozen=True)
 class RunFolder:
     """runs/NAME: config.yaml, splits/, teachers/, soft_targets/, student/, metrics.json,
-    predictions/, logs/."""
+    predictions/, logs/, and checkpoints/ while a training is unfinished."""
 
     path: Path
 
@@ -54,6 +55,10 @@ class RunFolder:
         """JSON lines and TensorBoard files, one training each."""
         return self.path / "logs"
 
+    def checkpoints(self, training: str) -> Path:
+        """Where an unfinished training's state lies, to go on from."""
+        return self.path / "checkpoints" / training
+
     def teacher(self, name: str) -> Path:
         """A teacher's model folder."""
         return self.path / "teachers" / name
@@ -86,7 +91,7 @@ class RunFolder:
         """Run a stage unless its result is there, made from these very inputs; True when it ran.
 
         All processes take part in the action; the main one keeps the mark of what is finished,
-        which it removes first and writes last.
+        which it removes first and writes last. A finished stage's checkpoints are deleted.
         """
         state = processes()
         stamp = self.path / ".stages" / stage
@@ -102,6 +107,7 @@ class RunFolder:
         state.wait_for_everyone()
         if state.is_main_process:
             write_text(stamp, key + "\n")
+            shutil.rmtree(self.checkpoints(stage), ignore_errors=True)
         state.wait_for_everyone()
         return True
 

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, TextIO
 
 from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker, TensorBoardTracker
@@ -12,33 +14,76 @@ from accelerate.tracking import GeneralTracker, TensorBoardTracker
 class RunLog:
     """Writes rows of numbers to FOLDER/NAME.jsonl, and to TensorBoard where it is installed.
 
-    Only the main process writes.
+    Only the main process writes them. With `with_rows` every process writes the ids of the rows
+    that it trains on to FOLDER/NAME.rows-PROCESS.jsonl.
     """
 
-    def __init__(self, folder: Path, name: str, accelerator: Accelerator) -> None:
-        self.file = None
-        self.trackers: list[GeneralTracker] = []
-        if accelerator.is_main_process:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.file = (folder / f"{name}.jsonl").open("w", encoding="utf-8")
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        accelerator: Accelerator,
+        *,
+        every: int = 10,
+        with_rows: bool = False,
+    ) -> None:
+        self.every = every
+        self._folder, self._name = folder, name
+        self._is_main, self._with_rows = accelerator.is_main_process, with_rows
+        self._process = accelerator.process_index
+        self._numbers: TextIO | None = None
+        self._rows: TextIO | None = None
+        self._trackers: list[GeneralTracker] = []
+
+    def open(self, step: int) -> None:
+        """Begin at a step: what was logged of it and of later ones is forgotten."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if self._with_rows:
+            rows = self._folder / f"{self._name}.rows-{self._process}.jsonl"
+            self._rows = _opened(rows, step)
+        if self._is_main:
+            self._numbers = _opened(self._folder / f"{self._name}.jsonl", step)
             if find_spec("tensorboard") is not None:
-                # A second training of the same name would otherwise be drawn over the first.
-                shutil.rmtree(folder / name, ignore_errors=True)
-                tracker = TensorBoardTracker(run_name=name, logging_dir=str(folder))
+                if step == 0:  # another training of that name would be drawn over the first
+                    shutil.rmtree(self._folder / self._name, ignore_errors=True)
+                tracker = TensorBoardTracker(
+                    run_name=self._name, logging_dir=str(self._folder), purge_step=step
+                )
                 tracker.start()
-                self.trackers.append(tracker)
+                self._trackers.append(tracker)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Append one row of a step."""
-        if self.file is not None:
-            self.file.write(json.dumps({"step": step, **values}) + "\n")
-            self.file.flush()
-            for tracker in self.trackers:
+        if self._numbers is not None:
+            _append(self._numbers, {"step": step, **values})
+            for tracker in self._trackers:
                 tracker.log(values, step=step)
+
+    def write_rows(self, step: int, ids: Sequence[str]) -> None:
+        """Append the ids of the rows that this process trains on in a step, where asked for."""
+        if self._rows is not None:
+            _append(self._rows, {"step": step, "rows": list(ids)})
 
     def close(self) -> None:
         """Flush and close everything."""
-        if self.file is not None:
-            self.file.close()
-            for tracker in self.trackers:
-                tracker.finish()
+        for file in (self._numbers, self._rows):
+            if file is not None:
+                file.close()
+        for tracker in self._trackers:
+            tracker.finish()
+
+
+def _opened(path: Path, step: int) -> TextIO:
+    """The file to append to, without the lines from `step` on and a last line cut short."""
+    kept = []
+    if step > 0 and path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if line.endswith("\n") and json.loads(line)["step"] < step:
+                kept.append(line)
+    path.write_text("".join(kept), encoding="utf-8")
+    return path.open("a", encoding="utf-8")
+
+
+def _append(file: TextIO, row: dict[str, Any]) -> None:
+    file.write(json.dumps(row) + "\n")
+    file.flush()

@@ -2,10 +2,12 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
@@ -16,12 +18,13 @@ from data.encoding import EncodedTable
 from data.errors import InputError
 from data.plan import BatchPlan, shard
 from kd.annealing import Schedule
+from kd.checkpoints import Checkpoints, Progress, Weights
+from kd.hardware import configure_deepspeed
+from kd.interruption import Stopped, caught_signals
 from kd.losses import TaskLoss, batch_loss
 from kd.optimization import new_optimizer, rate_factor, set_rates
 from kd.run_log import RunLog
 from student.model import StudentModel
-
-LOG_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,20 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to: the best dev score, the step it was reached at, the last step."""
+    """What a training came to: the best dev score, the step it was reached at, the last step.
 
+    weights: the best ones, on the CPU, in the main process; empty in the others.
+    """
+
+    weights: Weights
     best_score: float
     best_step: int
     steps: int
 
     def as_json(self) -> str:
-        """The same as a JSON text."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        """How the training ended, as a JSON text."""
+        about = {name: value for name, value in vars(self).items() if name != "weights"}
+        return json.dumps(about, indent=2) + "\n"
 
 
 def train(
@@ -61,95 +69,162 @@ def train(
     recipe: Recipe,
     accelerator: Accelerator,
     *,
+    checkpoints: Checkpoints,
     log: RunLog,
     title: str,
 ) -> Trained:
-    """Train the model and leave it with its best weights by `dev_score`, which selection uses.
+    """Train the model and return its best weights by `dev_score`, which selection uses.
 
     Losses are divided by the counts of the whole global batch, which every process computes from
-    the plan, so the gradient is the same for any number of processes and micro-steps.
+    the plan, so the gradient is the same for any number of processes and micro-steps. The rows, the
+    schedules and the random numbers of a step follow from the step's number, so a training that
+    goes on from a checkpoint is the one that was never stopped.
+
+    Raises InputError when a batch can't be divided among the processes or the loss is not finite,
+    and Stopped, after a checkpoint, on SIGTERM or SIGINT.
     """
-    processes = accelerator.num_processes
-    parts = processes * recipe.accumulation
-    batch_size = int(plan.quotas[1].sum())
-    if batch_size < parts:
-        raise InputError(
-            f"training.batch_size: {batch_size} rows can't be divided among {processes} processes "
-            f"with accumulation {recipe.accumulation}: give at least {parts}"
-        )
+    check_batch_size(plan, accelerator.num_processes, recipe.accumulation)
     optimizer = new_optimizer(
         model,
         learning_rate=recipe.learning_rate,
         layer_decay=recipe.layer_decay,
         weight_decay=recipe.weight_decay,
     )
+    configure_deepspeed(accelerator, clip=recipe.clip, accumulation=recipe.accumulation)
     prepared, optimizer = accelerator.prepare(model, optimizer)
-    lengths = table.texts.lengths + table.contexts.lengths
     evaluate_at = {
         max(1, round(plan.steps * number / recipe.evaluations))
         for number in range(1, recipe.evaluations + 1)
     }
-    best: dict[str, torch.Tensor] = {}
-    best_score, best_step, without_better = float("-inf"), 0, 0
+    progress = checkpoints.resume(accelerator)
+    log.open(progress.step)
     bar = tqdm(
-        range(plan.steps), desc=title, disable=None if accelerator.is_main_process else True,
-        leave=False, delay=2,
+        total=plan.steps, initial=progress.step, desc=title, leave=False, delay=2,
+        disable=None if accelerator.is_main_process else True,
     )  # fmt: skip
     prepared.train()
-    for step in bar:
-        progress = step / plan.steps
-        gold_weight = schedule(progress)
-        rows = plan.batch(step)
-        counts = target_counts(table, rows)
-        mine = shard(rows, lengths[rows], parts)[accelerator.process_index :: processes]
-        logged: dict[str, torch.Tensor] = {}
-        for number, part in enumerate(mine, start=1):
-            batch = collate(table, part).to(accelerator.device)
-            # Gradients are exchanged in the last micro-step only; no_sync covers forward too.
-            with nullcontext() if number == len(mine) else accelerator.no_sync(prepared):
-                output = prepared(
-                    batch.input_ids, batch.attention_mask, batch.context_ids, batch.context_mask
-                )
-                loss, shares = batch_loss(
-                    output, batch, losses, gold_weight=gold_weight, counts=counts
-                )
-                # DDP averages over processes; the shares must add up.
-                accelerator.backward(loss * processes)
-            for name, share in shares.items():
-                logged[name] = logged.get(name, torch.zeros_like(share)) + share
-        accelerator.clip_grad_norm_(prepared.parameters(), recipe.clip)
-        factor = rate_factor((step + 1) / (plan.steps + 1), recipe.warmup)
-        set_rates(optimizer, factor)
-        optimizer.step()
-        optimizer.zero_grad()
-        if step % LOG_EVERY == 0 or step + 1 == plan.steps:
-            losses_now = {
-                f"loss/{name}": accelerator.reduce(value, "sum").item()
-                for name, value in sorted(logged.items())
-            }
-            if not all(map(math.isfinite, losses_now.values())):
-                raise InputError(
-                    f"{title}: the loss is not finite at step {step}: lower learning_rate "
-                    f"({recipe.learning_rate:g}) or use training.precision=fp32"
-                )
-            rates = {"gold_weight": gold_weight, "learning_rate": recipe.learning_rate * factor}
-            log.write(step, {**rates, **losses_now})
-        if step + 1 in evaluate_at:
-            # One process decides for all: a difference in one answer must not part them.
-            score = dev_score(model) if accelerator.is_main_process else 0.0
-            score = broadcast_object_list([score])[0]
-            log.write(step, {"dev_score": score})
-            if score > best_score:
-                best_score, best_step, without_better = score, step + 1, 0
-                best = {
-                    name: tensor.detach().clone() for name, tensor in model.state_dict().items()
-                }
-            else:
-                without_better += 1
-            bar.set_postfix(dev=f"{score:.3f}", best=f"{best_score:.3f}")
-            if without_better >= recipe.patience:
-                break
-            prepared.train()
-    model.load_state_dict(best)
+    with bar, caught_signals(accelerator, log.every) as interruption:
+        for step in range(progress.step, plan.steps):
+            gold_weight = schedule(step / plan.steps)
+            factor = rate_factor((step + 1) / (plan.steps + 1), recipe.warmup)
+            set_rates(optimizer, factor)  # before the backward pass, where DeepSpeed steps
+            seed_step(plan.seed, step, accelerator.process_index)
+            rows = plan.batch(step)
+            parts = own_parts(table, rows, accelerator, recipe.accumulation)
+            log.write_rows(step, [table.ids[row] for part in parts for row in part])
+            shares = take_step(
+                prepared, optimizer, table, parts, losses, accelerator,
+                gold_weight=gold_weight, counts=target_counts(table, rows), clip=recipe.clip,
+            )  # fmt: skip
+            progress.step = step + 1
+            bar.update()
+            if step % log.every == 0 or progress.step == plan.steps:
+                losses_now = summed(shares, accelerator)
+                if not all(map(math.isfinite, losses_now.values())):
+                    raise InputError(
+                        f"{title}: the loss is not finite at step {step}: lower learning_rate "
+                        f"({recipe.learning_rate:g}) or use training.precision=fp32"
+                    )
+                rates = {"gold_weight": gold_weight, "learning_rate": recipe.learning_rate * factor}
+                log.write(step, {**rates, **losses_now})
+            if progress.step in evaluate_at:
+                # One process decides for all: a difference in one answer must not part them.
+                score = broadcast_object_list([dev_score(model)])[0]
+                prepared.train()
+                keep_best(progress, score, prepared, accelerator)
+                log.write(step, {"dev_score": score})
+                bar.set_postfix(dev=f"{score:.3f}", best=f"{progress.best_score:.3f}")
+                if progress.without_better >= recipe.patience:
+                    break
+            signal = interruption.agreed(progress.step)
+            if signal or checkpoints.are_due(progress.step):
+                checkpoints.save(accelerator, progress)
+            if signal:
+                raise Stopped(signal, progress.step)
     accelerator.free_memory()
-    return Trained(best_score=best_score, best_step=best_step, steps=step + 1)
+    return Trained(progress.weights, progress.best_score, progress.best_step, progress.step)
+
+
+def check_batch_size(plan: BatchPlan, processes: int, accumulation: int) -> None:
+    """Raise InputError when a batch has fewer rows than processes times micro-steps."""
+    rows, parts = int(plan.quotas[1].sum()), processes * accumulation
+    if rows < parts:
+        raise InputError(
+            f"training.batch_size: {rows} rows can't be divided among {processes} processes "
+            f"with accumulation {accumulation}: give at least {parts}"
+        )
+
+
+def own_parts(
+    table: EncodedTable, rows: npt.NDArray[np.int64], accelerator: Accelerator, accumulation: int
+) -> list[npt.NDArray[np.int64]]:
+    """This process's rows of a global batch, one array a micro-step."""
+    lengths = table.texts.lengths[rows] + table.contexts.lengths[rows]
+    parts = shard(rows, lengths, accelerator.num_processes * accumulation)
+    return parts[accelerator.process_index :: accelerator.num_processes]
+
+
+def seed_step(seed: int, step: int, process: int) -> None:
+    """Seed torch for one step: what is dropped follows from (seed, step, process) alone."""
+    state = np.random.SeedSequence((seed, step, process)).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0]))
+
+
+def take_step(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    table: EncodedTable,
+    parts: Sequence[npt.NDArray[np.int64]],
+    losses: dict[str, TaskLoss],
+    accelerator: Accelerator,
+    *,
+    gold_weight: float,
+    counts: dict[str, tuple[int, int]],
+    clip: float,
+) -> dict[str, torch.Tensor]:
+    """One optimizer step on this process's parts of a global batch; its shares of the losses.
+
+    counts: of the whole global batch, from `target_counts`.
+    """
+    shares: dict[str, torch.Tensor] = {}
+    for number, part in enumerate(parts, start=1):
+        batch = collate(table, part).to(accelerator.device)
+        # Gradients are exchanged in the last micro-step only; no_sync covers forward too.
+        with nullcontext() if number == len(parts) else accelerator.no_sync(model):
+            output = model(
+                batch.input_ids, batch.attention_mask, batch.context_ids, batch.context_mask
+            )
+            loss, found = batch_loss(output, batch, losses, gold_weight=gold_weight, counts=counts)
+            # DDP averages over processes; the shares must add up.
+            accelerator.backward(loss * accelerator.num_processes)
+        for name, share in found.items():
+            shares[name] = shares[name] + share if name in shares else share
+    accelerator.clip_grad_norm_(model.parameters(), clip)
+    optimizer.step()
+    optimizer.zero_grad()
+    return shares
+
+
+def summed(shares: dict[str, torch.Tensor], accelerator: Accelerator) -> dict[str, float]:
+    """The losses of the global batch, from every process's shares."""
+    return {
+        f"loss/{name}": accelerator.reduce(share, "sum").item()
+        for name, share in sorted(shares.items())
+    }
+
+
+def keep_best(
+    progress: Progress, score: float, model: torch.nn.Module, accelerator: Accelerator
+) -> None:
+    """Note a dev score, and the weights where it is the best so far."""
+    if score <= progress.best_score:
+        progress.without_better += 1
+        return
+    progress.best_score, progress.best_step = score, progress.step
+    progress.without_better = 0
+    weights = accelerator.get_state_dict(model)
+    if accelerator.is_main_process:
+        progress.weights = {
+            name: tensor.detach().to("cpu", copy=True).contiguous()
+            for name, tensor in weights.items()
+        }

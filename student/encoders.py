@@ -182,6 +182,13 @@ def cut_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMod
     return small
 
 
+def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
+    """Set every dropout of an encoder's configuration, whatever its architecture calls them."""
+    for key, value in config.to_dict().items():
+        if "dropout" in key and isinstance(value, float) and "classifier" not in key:
+            setattr(config, key, dropout)
+
+
 def length_groups(lengths: Sequence[int], group_size: int = GROUP_SIZE) -> list[list[int]]:
     """Row numbers in groups of similar length, longest first; every row in exactly one group."""
     order = np.argsort(-np.asarray(lengths), kind="stable")

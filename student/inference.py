@@ -3,7 +3,7 @@
 Letters: N = rows, T = tokens of all texts together, C = classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -34,13 +34,12 @@ class Logits:
 def compute_logits(
     model: StudentModel,
     table: EncodedTable,
-    rows: npt.NDArray[np.int64] | None = None,
+    batches: Sequence[npt.NDArray[np.int64]] | None = None,
     *,
-    batch_tokens: int = BATCH_TOKENS,
     progress: str | None = None,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Logits:
-    """Logits of the chosen rows (default: all), NaN elsewhere, in evaluation mode.
+    """Logits of the rows in the batches (default: all rows), NaN elsewhere, in evaluation mode.
 
     progress names the bar shown in a terminal; None shows none.
     """
@@ -56,11 +55,8 @@ def compute_logits(
         for spec in model.specs
         if spec.has_rationale
     }
-    chosen = np.arange(len(table)) if rows is None else rows
-    lengths = table.texts.lengths + table.contexts.lengths
-    batches = list(
-        _batches(chosen[np.argsort(-lengths[chosen], kind="stable")], lengths, batch_tokens)
-    )
+    if batches is None:
+        batches = inference_batches(table)
     bar = tqdm(batches, desc=progress, disable=None if progress else True, leave=False, delay=2)
     for batch_rows in bar:
         batch = collate(table, batch_rows).to(device)
@@ -75,14 +71,19 @@ def compute_logits(
     return Logits(labels, tokens)
 
 
-def _batches(
-    rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], batch_tokens: int
+def inference_batches(
+    table: EncodedTable, *, batch_tokens: int = BATCH_TOKENS, batch_rows: int | None = None
 ) -> list[npt.NDArray[np.int64]]:
-    """Rows sorted by length, longest first, in batches of about `batch_tokens` tokens."""
+    """Row numbers sorted by length, longest first, so that little is padded.
+
+    A batch has about `batch_tokens` tokens, or exactly `batch_rows` rows where that is given.
+    """
+    lengths = table.texts.lengths + table.contexts.lengths
+    rows = np.argsort(-lengths, kind="stable")
     batches = []
     start = 0
     while start < len(rows):
-        count = max(1, batch_tokens // max(1, int(lengths[rows[start]])))
+        count = batch_rows or max(1, batch_tokens // max(1, int(lengths[rows[start]])))
         batches.append(rows[start : start + count])
         start += count
     return batches

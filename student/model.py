@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 
 from data.tasks import TaskSpec, save_tasks
 from student.attention import CrossAttention
-from student.encoders import attention_implementation, encode_in_groups, new_encoder
+from student.encoders import attention_implementation, encode_in_groups, new_encoder, set_dropout
 from student.heads import HeadKind, Pooling, TaskHead
 
 
@@ -236,12 +236,16 @@ def new_student(
     head: HeadKind,
     attention_heads: int,
     dropout: float,
+    encoder_dropout: float | None = None,
     max_tokens: int,
 ) -> StudentModel:
     """A model that starts from a pretrained encoder; its heads are drawn from torch's generator.
 
     With a context encoder the seeker is read by that one (a bi-encoder), else by the shared one.
+    encoder_dropout: in place of the encoder's own.
     """
+    if encoder_dropout is not None:
+        set_dropout(encoder.config, encoder_dropout)
     # The folder it was loaded from is this machine's business, not the model's.
     encoder.config._name_or_path = ""
     config = StudentConfig(

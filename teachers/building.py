@@ -18,6 +18,7 @@ def new_teacher(
     head: HeadKind,
     attention_heads: int,
     dropout: float,
+    encoder_dropout: float | None = None,
     max_tokens: int,
 ) -> StudentModel:
     """A model of one task on a pretrained encoder.
@@ -34,6 +35,7 @@ def new_teacher(
         head=head,
         attention_heads=attention_heads,
         dropout=dropout,
+        encoder_dropout=encoder_dropout,
         max_tokens=max_tokens,
     )
     if seeker_is_frozen:

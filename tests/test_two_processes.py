@@ -106,5 +106,6 @@ def test_two_processes_log_the_losses_of_one(one, two):
 
 @pytest.mark.usefixtures("two")
 def test_two_processes_say_each_stage_once(launched):
-    lines = [line.split() for line in launched.stdout.splitlines()]
+    said, *lines = [line.split() for line in launched.stdout.splitlines()]
+    assert said == ["2", "processes", "on", "CPU,", "1", "thread", "each"]
     assert lines == [["data", "done"], ["distill", "done"]]

@@ -1,5 +1,6 @@
 """Stage distill: the student, trained on gold and soft targets."""
 
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -13,8 +14,14 @@ from kd.config import Config, StudentTraining
 from kd.evaluation import dev_scorer
 from kd.hardware import new_accelerator
 from kd.run_folder import RunFolder, check_model, content_key, model_files
-from kd.run_log import RunLog
-from kd.stages.teach import encoder_files, recipe, save_model, task_loss
+from kd.stages.teach import (
+    encoder_files,
+    new_checkpoints,
+    new_log,
+    recipe,
+    save_model,
+    task_loss,
+)
 from kd.training import train
 from student.encoders import check_length, cut_layers, load_encoder, load_tokenizer
 from student.model import StudentModel, new_student
@@ -27,7 +34,7 @@ def distill_stage(config: Config, run: RunFolder) -> bool:
     table, profile = run.load_splits()
     key = student_key(config, run, profile["hash"])
     targets = load_all_targets(config, run, profile["hash"]) if needs_teachers(config) else {}
-    action = partial(_distill, config, run, table, targets)
+    action = partial(_distill, config, run, table, targets, key)
     return run.once("distill", key, action, result=run.student / "model.safetensors")
 
 
@@ -138,12 +145,17 @@ def start_model(config: Config, run: RunFolder) -> StudentModel:
         head=settings.head,
         attention_heads=settings.attention_heads,
         dropout=settings.dropout,
+        encoder_dropout=settings.encoder_dropout,
         max_tokens=config.data.max_tokens,
     )
 
 
 def _distill(
-    config: Config, run: RunFolder, table: DatasetDict, targets: dict[str, list[SoftTargets]]
+    config: Config,
+    run: RunFolder,
+    table: DatasetDict,
+    targets: dict[str, list[SoftTargets]],
+    key: str,
 ) -> None:
     training = config.training
     specs = config.specs
@@ -161,22 +173,25 @@ def _distill(
         np.stack([rows.known(spec.name) for spec in specs], axis=1),
         batch_size=training.batch_size,
         epochs=training.epochs,
+        max_steps=training.max_steps,
         seed=config.seed,
         sampling=training.sampling,
         alpha=training.alpha,
     )
-    log = RunLog(run.logs, "distill", accelerator)
-    trained = train(
-        model,
-        rows,
-        plan,
-        {spec.name: task_loss(config, spec, training, encoded["train"]) for spec in specs},
-        schedule_of(training),
-        dev_scorer(specs, encoded["dev"], accelerator.autocast),
-        recipe(training),
-        accelerator,
-        log=log,
-        title="student",
-    )
-    log.close()
-    save_model(model, tokenizer, run.student, trained, accelerator.is_main_process)
+    checkpoints = new_checkpoints(config, run, "distill", key)
+    log = new_log(config, run, "distill", accelerator)
+    with closing(log):
+        trained = train(
+            model,
+            rows,
+            plan,
+            {spec.name: task_loss(config, spec, training, encoded["train"]) for spec in specs},
+            schedule_of(training),
+            dev_scorer(specs, encoded["dev"], accelerator),
+            recipe(training, plan),
+            accelerator,
+            checkpoints=checkpoints,
+            log=log,
+            title="student",
+        )
+    save_model(model, tokenizer, run.student, trained, accelerator)

@@ -22,31 +22,61 @@ from kd.evaluation import (
     score,
     score_sharma2020,
 )
+from kd.gathering import gather_logits
 from kd.hardware import new_accelerator, processes
 from kd.run_folder import RunFolder, check_model, content_key, model_files
 from kd.stages.distill import load_all_targets, needs_teachers, student_key
 from student.encoders import load_tokenizer
-from student.inference import RATIONALE_THRESHOLD, Logits, compute_logits
+from student.inference import RATIONALE_THRESHOLD, Logits, inference_batches
 from student.model import StudentModel
 from teachers.soft_targets import SoftTargets, probabilities, soft_columns
 
 SPLITS = ("dev", "test")
 
 
-def evaluate_stage(config: Config, run: RunFolder, *, sharma2020: bool = False) -> bool:
-    """Write metrics.json and predictions/ unless they are there already; True when it ran."""
+def evaluate_stage(
+    config: Config, run: RunFolder, *, sharma2020: bool = False, batch_size: int | None = None
+) -> bool:
+    """Write metrics.json and predictions/ unless they are there already; True when it ran.
+
+    batch_size: rows the student reads at once; by default as many as about 8,000 tokens.
+    """
     table, profile = run.load_splits()
     check_model(run.student, "kd distill")
     run.require("distill", student_key(config, run, profile["hash"]), "kd distill")
+    settings = config.model_dump(mode="json", exclude={"checkpoints", "logs"})
     key = content_key(
-        config.model_dump(mode="json"), profile["hash"], sharma2020, files=model_files(run.student)
+        settings, profile["hash"], sharma2020, batch_size, files=model_files(run.student)
     )
 
     def write() -> None:
+        student, encoded, answers = _answers(config, run, table, batch_size)
         if processes().is_main_process:
-            _evaluate(config, run, table, profile, sharma2020)
+            _evaluate(config, run, table, profile, student, encoded, answers, sharma2020)
 
     return run.once("evaluate", key, write, result=run.metrics)
+
+
+def _answers(
+    config: Config, run: RunFolder, table: DatasetDict, batch_size: int | None
+) -> tuple[StudentModel, dict[str, EncodedTable], dict[str, Logits]]:
+    """The student, each split as it reads it, and what it says; every process takes a share."""
+    accelerator = new_accelerator("fp32")
+    student = StudentModel.from_pretrained(run.student).to(accelerator.device)
+    tokenizer = load_tokenizer(str(run.student))
+    encoded, answers = {}, {}
+    for split in SPLITS:
+        encoded[split] = encode_table(
+            table[split], tokenizer, config.specs, max_tokens=config.data.max_tokens
+        )
+        answers[split] = gather_logits(
+            student,
+            encoded[split],
+            accelerator,
+            batches=inference_batches(encoded[split], batch_rows=batch_size),
+            progress=f"student on {split}",
+        )
+    return student, encoded, answers
 
 
 def _evaluate(
@@ -54,29 +84,29 @@ def _evaluate(
     run: RunFolder,
     table: DatasetDict,
     profile: dict[str, Any],
+    student: StudentModel,
+    encoded: dict[str, EncodedTable],
+    answers: dict[str, Logits],
     sharma2020: bool,
 ) -> None:
     specs = config.specs
-    device = new_accelerator("fp32").device
-    student = StudentModel.from_pretrained(run.student).to(device)
-    tokenizer = load_tokenizer(str(run.student))
     targets = _targets_at_hand(config, run, profile["hash"])
     scores: dict[str, Any] = {spec.name: {} for spec in specs}
     with new_folder(run.predictions) as folder:
         for split in SPLITS:
-            encoded = encode_table(
-                table[split], tokenizer, specs, max_tokens=config.data.max_tokens
-            )
-            answers = compute_logits(student, encoded, progress=f"student on {split}")
             for spec in specs:
-                found = {"student": answers} | _teachers_answers(config, spec, targets, encoded)
+                found = {"student": answers[split]} | _teachers_answers(
+                    config, spec, targets, encoded[split]
+                )
                 by_model: dict[str, Any] = {}
                 for model, logits in found.items():
-                    by_model[model] = score(spec, encoded, logits)
+                    by_model[model] = score(spec, encoded[split], logits)
                     if sharma2020 and spec.has_rationale:
-                        by_model[model]["sharma2020"] = score_sharma2020(spec, encoded, logits)
+                        by_model[model]["sharma2020"] = score_sharma2020(
+                            spec, encoded[split], logits
+                        )
                     path = folder / f"{model}-{spec.name}-{split}.csv"
-                    _write_predictions(path, spec, encoded, logits)
+                    _write_predictions(path, spec, encoded[split], logits)
                 by_model |= baseline_scores(spec, table["train"], table[split], config.seed)
                 scores[spec.name][split] = by_model
     report = {

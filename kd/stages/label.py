@@ -12,11 +12,11 @@ from data.tables import gold_of
 from data.tasks import TaskSpec
 from kd.atomic import new_file
 from kd.config import Config
+from kd.gathering import gather_logits
 from kd.hardware import new_accelerator
 from kd.run_folder import RunFolder, check_model
 from kd.stages.teach import teach_key
 from student.encoders import load_tokenizer
-from student.inference import compute_logits
 from student.model import StudentModel
 from teachers.audit import check_classes, findings
 from teachers.soft_targets import fingerprint, from_logits, save_soft_targets
@@ -66,8 +66,8 @@ def _label(
         rows_of(table, spec), tokenizer, [spec], max_tokens=config.data.max_tokens
     )
     model = StudentModel.from_pretrained(run.teacher(name)).to(accelerator.device)
+    logits = gather_logits(model, encoded, accelerator, progress=f"label {name}")
     if accelerator.is_main_process:
-        logits = compute_logits(model, encoded, progress=f"label {name}")
         dev = set(table["dev"]["id"])
         is_dev = np.array([row_id in dev for row_id in encoded.ids])
         rows = np.flatnonzero(is_dev & np.isfinite(encoded.gold[spec.name]).all(axis=1))

@@ -1,21 +1,24 @@
 """Stage teach: one fine-tuned teacher a task."""
 
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase
 
 from data.encoding import EncodedTable, encode_table
-from data.plan import make_plan
+from data.plan import BatchPlan, make_plan
 from data.tables import labelled
 from data.tasks import TaskSpec
 from kd.annealing import constant
 from kd.atomic import new_folder
+from kd.checkpoints import Checkpoints
 from kd.config import Config, Teacher, Training
 from kd.evaluation import dev_scorer
 from kd.hardware import new_accelerator
@@ -35,7 +38,7 @@ def teach_stage(config: Config, run: RunFolder) -> list[str]:
     for spec in config.specs:
         for name, settings in config.teachers.of(spec.name).items():
             key = teach_key(config, spec, settings, profile["hash"])
-            action = partial(_teach, config, run, name, spec, settings, table)
+            action = partial(_teach, config, run, name, spec, settings, table, key)
             if run.once(
                 f"teach-{name}", key, action, result=run.teacher(name) / "model.safetensors"
             ):
@@ -68,7 +71,13 @@ def encoder_files(encoder: str) -> list[Path]:
 
 
 def _teach(
-    config: Config, run: RunFolder, name: str, spec: TaskSpec, settings: Teacher, table: DatasetDict
+    config: Config,
+    run: RunFolder,
+    name: str,
+    spec: TaskSpec,
+    settings: Teacher,
+    table: DatasetDict,
+    key: str,
 ) -> None:
     check_length(settings.encoder, config.data.max_tokens)
     accelerator = new_accelerator(settings.training.precision)
@@ -89,6 +98,7 @@ def _teach(
         head=settings.head,
         attention_heads=settings.attention_heads,
         dropout=settings.dropout,
+        encoder_dropout=settings.encoder_dropout,
         max_tokens=config.data.max_tokens,
     )
     training = settings.training
@@ -96,24 +106,39 @@ def _teach(
         encoded["train"].known(spec.name)[:, None],
         batch_size=training.batch_size,
         epochs=training.epochs,
+        max_steps=training.max_steps,
         seed=config.seed,
     )
     losses = {spec.name: task_loss(config, spec, training, encoded["train"])}
-    log = RunLog(run.logs, f"teach-{name}", accelerator)
-    trained = train(
-        model,
-        encoded["train"],
-        plan,
-        losses,
-        constant(1.0),
-        dev_scorer([spec], encoded["dev"], accelerator.autocast),
-        recipe(training),
-        accelerator,
-        log=log,
-        title=f"teacher {name}",
-    )
-    log.close()
-    save_model(model, tokenizer, run.teacher(name), trained, accelerator.is_main_process)
+    checkpoints = new_checkpoints(config, run, f"teach-{name}", key)
+    log = new_log(config, run, f"teach-{name}", accelerator)
+    with closing(log):
+        trained = train(
+            model,
+            encoded["train"],
+            plan,
+            losses,
+            constant(1.0),
+            dev_scorer([spec], encoded["dev"], accelerator),
+            recipe(training, plan),
+            accelerator,
+            checkpoints=checkpoints,
+            log=log,
+            title=f"teacher {name}",
+        )
+    save_model(model, tokenizer, run.teacher(name), trained, accelerator)
+
+
+def new_checkpoints(config: Config, run: RunFolder, training: str, key: str) -> Checkpoints:
+    """The checkpoints of a training; `key` is what it depends on."""
+    settings = config.checkpoints
+    return Checkpoints(run.checkpoints(training), key, settings.every, settings.keep)
+
+
+def new_log(config: Config, run: RunFolder, training: str, accelerator: Accelerator) -> RunLog:
+    """The log of a training."""
+    settings = config.logs
+    return RunLog(run.logs, training, accelerator, every=settings.every, with_rows=settings.rows)
 
 
 def task_loss(config: Config, spec: TaskSpec, training: Training, table: EncodedTable) -> TaskLoss:
@@ -151,8 +176,10 @@ def class_weights(
     return tuple(float(w) for w in shares ** (1.0 if kind == "balanced" else 0.5))
 
 
-def recipe(training: Training) -> Recipe:
+def recipe(training: Training, plan: BatchPlan) -> Recipe:
     """The loop's numbers from a training's settings."""
+    rows = sum(len(pool) for pool in plan.pools)
+    epochs = plan.steps * training.batch_size / rows
     return Recipe(
         learning_rate=training.learning_rate,
         layer_decay=training.layer_decay,
@@ -160,7 +187,7 @@ def recipe(training: Training) -> Recipe:
         warmup=training.warmup,
         clip=training.clip,
         accumulation=training.accumulation,
-        evaluations=max(1, round(training.epochs * training.evaluations)),
+        evaluations=max(1, round(epochs * training.evaluations)),
         patience=training.patience,
     )
 
@@ -170,11 +197,11 @@ def save_model(
     tokenizer: PreTrainedTokenizerBase,
     folder: Path,
     trained: Trained,
-    is_main: bool,
+    accelerator: Accelerator,
 ) -> None:
-    """Write a model's folder atomically, with how its training ended."""
-    if is_main:
+    """Write a model's folder atomically, with its best weights and how its training ended."""
+    if accelerator.is_main_process:
         with new_folder(folder) as temporary:
-            model.save_pretrained(temporary)
+            model.save_pretrained(temporary, state_dict=trained.weights)
             tokenizer.save_pretrained(temporary)
             (temporary / "training.json").write_text(trained.as_json(), encoding="utf-8")

@@ -1,7 +1,6 @@
 """Tests of kd.evaluation: scores of perfect and of constant answers, baselines, selection."""
 
 import math
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -17,7 +16,8 @@ from kd.evaluation import (
     score_sharma2020,
     selection_score,
 )
-from student.inference import Logits, compute_logits
+from kd.hardware import new_accelerator
+from student.inference import Logits, compute_logits, inference_batches
 
 
 @pytest.fixture
@@ -73,12 +73,12 @@ def test_known_rows_have_every_value_of_their_target():
     assert known_rows(gold).tolist() == [0, 3]
 
 
-@pytest.mark.parametrize("batch_tokens", [1, 64])
-def test_scores_do_not_depend_on_the_batch_size(table, mood, reply, new_model, batch_tokens):
+@pytest.mark.parametrize("batch_rows", [1, 7, 64])
+def test_scores_do_not_depend_on_the_batch_size(table, mood, reply, new_model, batch_rows):
     """A mean of the batches' scores would."""
     model = new_model(mood, reply)
     whole = compute_logits(model, table)
-    parts = compute_logits(model, table, batch_tokens=batch_tokens)
+    parts = compute_logits(model, table, inference_batches(table, batch_rows=batch_rows))
     np.testing.assert_allclose(parts.labels[reply.name], whole.labels[reply.name], atol=1e-6)
     for spec in (mood, reply):
         assert score(spec, table, parts) == score(spec, table, whole)
@@ -108,7 +108,7 @@ def test_a_task_without_gold_is_left_out_of_the_selection(table, mood, reply, pe
 
 def test_the_dev_scorer_scores_a_model_and_leaves_it_in_training_mode(table, mood, new_model):
     model = new_model(mood, dropout=0.5).train()
-    scored = dev_scorer([mood], table, nullcontext)
+    scored = dev_scorer([mood], table, new_accelerator("fp32"))
     expected = selection_score([mood], table, compute_logits(model.eval(), table))
     assert scored(model.train()) == expected  # without dropout
     assert model.training

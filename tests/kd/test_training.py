@@ -1,6 +1,8 @@
 """Tests of kd.training: the loop, run on a tiny model, read through its log and its weights."""
 
 import json
+import os
+import signal
 from contextlib import closing
 from dataclasses import replace
 from itertools import count
@@ -12,10 +14,12 @@ from accelerate.utils import set_seed
 
 from data.plan import make_plan
 from kd.annealing import constant, linear
+from kd.checkpoints import Checkpoints
 from kd.hardware import new_accelerator
+from kd.interruption import Stopped
 from kd.losses import TaskLoss
 from kd.run_log import RunLog
-from kd.training import Recipe, train
+from kd.training import Recipe, seed_step, train
 
 RECIPE = Recipe(
     learning_rate=1e-3,
@@ -43,6 +47,10 @@ def fit(table, mood, reply, new_model, tmp_path):
         batch_size=8,
         dropout=0.0,
         seed=0,
+        name=None,
+        key="key",
+        every=0,
+        keep=1,
         **changes,
     ):
         specs = (mood, reply)
@@ -55,7 +63,7 @@ def fit(table, mood, reply, new_model, tmp_path):
         )
         assert plan.steps == steps
         set_seed(seed)
-        name = f"run{next(logs)}"
+        name = name or f"run{next(logs)}"
         accelerator = new_accelerator("fp32")
         log = RunLog(tmp_path, name, accelerator)
         with closing(log):
@@ -68,10 +76,12 @@ def fit(table, mood, reply, new_model, tmp_path):
                 dev_score,
                 replace(RECIPE, **changes),
                 accelerator,
+                checkpoints=Checkpoints(tmp_path / f"{name}-checkpoints", key, every, keep),
                 log=log,
                 title="a model",
             )
         lines = (tmp_path / f"{name}.jsonl").read_text().splitlines()
+        model.load_state_dict(trained.weights)
         return model, trained, [json.loads(line) for line in lines]
 
     return fitted
@@ -160,7 +170,7 @@ class Scores:
         return self.scores[len(self.seen) - 1]
 
 
-def test_the_model_is_left_with_the_weights_of_its_best_dev_score(fit):
+def test_the_weights_of_the_best_dev_score_are_returned(fit):
     scores = Scores(0.2, 0.7, 0.4, 0.7)
     model, trained, log = fit(steps=8, evaluations=4, dev_score=scores)
     torch.testing.assert_close(dict(model.state_dict()), scores.seen[1], **EXACT)
@@ -208,3 +218,124 @@ def test_the_gradient_is_clipped_to_the_norm(fit):
     assert_equal_weights(clipped, start, atol=1e-8, rtol=0.0)
     moved = (free.heads["mood"].label.weight - start.heads["mood"].label.weight).abs().max()
     assert moved > 1e-5
+
+
+def stop_after(step):
+    """A dev score that tells this process to stop at the evaluation after `step` steps."""
+    calls = count(1)
+
+    def score(model):
+        if next(calls) == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return 0.5
+
+    return score
+
+
+@pytest.mark.parametrize("stop", [1, 4, 7])
+def test_a_training_stopped_by_a_signal_goes_on_to_the_same_weights_and_log(fit, taught, stop):
+    options = {"rows": taught, "steps": 8, "evaluations": 8, "dropout": 0.2, "patience": 100}
+    straight, whole, log = fit(name="straight", dev_score=lambda model: 0.5, **options)
+    with pytest.raises(Stopped, match=rf"stopped by SIGTERM after step {stop}") as stopped:
+        fit(name="stopped", dev_score=stop_after(stop), **options)
+    assert stopped.value.exit_status == 143
+    resumed, rest, log_of_both = fit(name="stopped", dev_score=lambda model: 0.5, **options)
+    assert_equal_weights(resumed, straight, **EXACT)
+    assert (rest.best_score, rest.best_step, rest.steps) == (
+        whole.best_score,
+        whole.best_step,
+        whole.steps,
+    )
+    assert log_of_both == log
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing of ours runs after it."""
+
+
+def killed_after(evaluations, scores):
+    calls = count()
+
+    def score(model):
+        number = next(calls)
+        if number == evaluations:
+            raise Killed
+        return scores[number]
+
+    return score
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint_bit_for_bit(fit, taught):
+    """The best weights, the patience and the moments of Adam must come back too."""
+    options = {"rows": taught, "steps": 12, "evaluations": 6, "dropout": 0.2, "patience": 3}
+    scores = [0.2, 0.9, 0.3, 0.4, 0.5, 0.6]  # ends at the fifth: three without a better one
+    straight, whole, log = fit(name="straight", dev_score=Scores(*scores), **options)
+    assert (whole.best_step, whole.steps) == (4, 10)
+    with pytest.raises(Killed):
+        fit(name="killed", every=5, dev_score=killed_after(3, scores), **options)
+    resumed, rest, log_of_both = fit(
+        name="killed", every=5, dev_score=Scores(*scores[2:]), **options
+    )
+    assert_equal_weights(resumed, straight, **EXACT)
+    assert (rest.best_score, rest.best_step, rest.steps) == (0.9, 4, 10)
+    assert log_of_both == log
+
+
+def test_a_checkpoint_of_another_key_is_not_resumed(fit, taught, tmp_path):
+    options = {"rows": taught, "steps": 6, "evaluations": 6}
+    with pytest.raises(Stopped):
+        fit(name="one", key="old", dev_score=stop_after(3), **options)
+    fresh, _, _ = fit(name="two", **options)
+    other, _, log = fit(name="one", key="new", **options)
+    assert_equal_weights(other, fresh, **EXACT)
+    assert log[0]["step"] == 0
+    assert not (tmp_path / "one-checkpoints").exists()
+
+
+def test_only_the_last_checkpoints_are_kept(fit, tmp_path):
+    fit(name="run", steps=7, every=2, keep=2)
+    places = sorted(path.name for path in (tmp_path / "run-checkpoints").iterdir())
+    assert places == ["step-00000004", "step-00000006"]
+
+
+def test_a_half_written_checkpoint_is_not_resumed(fit, taught, tmp_path, monkeypatch):
+    options = {"rows": taught, "steps": 6, "evaluations": 6, "dropout": 0.2}
+    straight, _, _ = fit(name="straight", **options)
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("kd.checkpoints.sync", killed)
+        fit(name="killed", every=4, **options)
+    assert [path.name for path in (tmp_path / "killed-checkpoints").iterdir()] == [
+        ".step-00000004.part"
+    ]
+    resumed, _, _ = fit(name="killed", every=4, **options)
+    assert_equal_weights(resumed, straight, **EXACT)
+
+
+def test_the_signals_are_as_before_after_a_training(fit):
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    fit(steps=2)
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_a_second_signal_acts_as_ever(fit):
+    def twice(model):
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        return 0.5
+
+    with pytest.raises(Stopped, match="SIGINT") as stopped:
+        fit(steps=4, evaluations=4, dev_score=twice)
+    assert stopped.value.exit_status == 130
+
+
+def test_random_numbers_follow_from_the_seed_the_step_and_the_process():
+    draws = set()
+    for seed, step, process in [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 0, 0)]:
+        seed_step(seed, step, process)
+        draws.add(torch.rand(3).sum().item())
+    assert len(draws) == 4

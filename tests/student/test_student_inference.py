@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data.batches import collate
-from student.inference import compute_logits
+from student.inference import compute_logits, inference_batches
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def model(make_student):
 
 
 def test_logits_do_not_depend_on_the_size_of_the_batches(model, table):
-    small = compute_logits(model, table, batch_tokens=64)
-    large = compute_logits(model, table, batch_tokens=8192)
+    small = compute_logits(model, table, inference_batches(table, batch_rows=1))
+    large = compute_logits(model, table, inference_batches(table, batch_tokens=8192))
     for name in ("empathy", "sentiment", "distress"):
         np.testing.assert_allclose(small.labels[name], large.labels[name], rtol=0, atol=1e-5)
     np.testing.assert_allclose(small.tokens["empathy"], large.tokens["empathy"], rtol=0, atol=1e-5)
@@ -25,7 +25,7 @@ def test_logits_do_not_depend_on_the_size_of_the_batches(model, table):
 
 def test_logits_stand_in_the_order_of_the_rows(model, table):
     """Batches are sorted by length; row i of the result is row i of the table."""
-    logits = compute_logits(model, table, batch_tokens=64)
+    logits = compute_logits(model, table, inference_batches(table, batch_tokens=64))
     for row in range(len(table)):
         batch = collate(table, np.array([row]))
         with torch.no_grad():
@@ -62,8 +62,21 @@ def test_only_tasks_with_rationales_have_token_logits(model, table):
     }
 
 
+@pytest.mark.parametrize("limit", [{"batch_tokens": 16}, {"batch_rows": 2}, {"batch_tokens": 1}])
+def test_every_row_is_in_one_batch_the_longest_first(table, limit):
+    batches = inference_batches(table, **limit)
+    lengths = table.texts.lengths + table.contexts.lengths
+    order = np.concatenate(batches)
+    assert sorted(order) == list(range(len(table)))
+    assert (np.diff(lengths[order]) <= 0).all()
+
+
+def test_a_batch_has_the_rows_that_were_asked_for(table):
+    assert [len(batch) for batch in inference_batches(table, batch_rows=3)] == [3, 3, 1]
+
+
 def test_rows_that_were_not_chosen_are_unknown(model, table):
-    some = compute_logits(model, table, np.array([4, 1]))
+    some = compute_logits(model, table, [np.array([4]), np.array([1])])
     every = compute_logits(model, table)
     chosen = np.isin(np.arange(7), [1, 4])
     np.testing.assert_allclose(
@@ -74,7 +87,7 @@ def test_rows_that_were_not_chosen_are_unknown(model, table):
 
 
 def test_no_chosen_row_gives_all_unknown(model, table):
-    none = compute_logits(model, table, np.array([], dtype=np.int64))
+    none = compute_logits(model, table, [])
     assert np.isnan(none.labels["sentiment"]).all()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data.encoding import EncodedTable, Ragged
+from data.plan import make_plan
 from kd.config import Config, Training
 from kd.stages.teach import recipe, task_loss, teach_key
 
@@ -67,7 +68,15 @@ def test_a_task_counts_with_its_own_weight_and_the_trainings_two_lambdas():
     ("epochs", "evaluations", "expected"), [(4, 1, 4), (2, 3, 6), (0.25, 1, 1), (2.5, 2, 5)]
 )
 def test_evaluations_are_counted_over_the_whole_run(epochs, evaluations, expected):
-    assert recipe(Training(epochs=epochs, evaluations=evaluations)).evaluations == expected
+    training = Training(epochs=epochs, evaluations=evaluations, batch_size=8)
+    plan = make_plan(np.ones((64, 1), dtype=bool), batch_size=8, epochs=epochs, seed=0)
+    assert recipe(training, plan).evaluations == expected
+
+
+def test_evaluations_follow_the_steps_where_they_stand_in_place_of_epochs():
+    training = Training(max_steps=24, evaluations=2, batch_size=8)
+    plan = make_plan(np.ones((64, 1), dtype=bool), batch_size=8, epochs=9, seed=0, max_steps=24)
+    assert (plan.steps, recipe(training, plan).evaluations) == (24, 6)
 
 
 def test_a_teacher_is_stale_when_its_settings_rows_or_encoder_change(tiny_encoder, tmp_path):
