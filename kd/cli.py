@@ -1,10 +1,12 @@
-"""The command line: kd data | teach | label | distill | evaluate | predict | run."""
+"""The command line: kd data | teach | label | distill | evaluate | predict | run | selfcheck."""
 
 import logging
 import os
+import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 # No telemetry, and no hub look-up that a local encoder does not need.
@@ -27,6 +29,7 @@ from kd.interruption import Stopped
 from kd.pipeline import run_all
 from kd.prediction import predict_file
 from kd.run_folder import RunFolder
+from kd.selfcheck import selfcheck as check_runs
 from kd.stages.data import data_stage
 from kd.stages.distill import distill_stage
 from kd.stages.evaluate import evaluate_stage
@@ -158,6 +161,23 @@ def run(
     run_all(loaded, folder, _say)
     if processes().is_main_process:
         show.print_results(out, folder.metrics)
+
+
+@app.command()
+def selfcheck(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    steps: Annotated[int, typer.Option(min=6, help="of each training")] = 24,
+) -> None:
+    """Compare runs in 1 and 2 processes, in micro-steps, and killed and resumed.
+
+    Exit status 1 when two are further apart than they may be.
+    """
+    loaded = load_config(config, overrides or ())
+    with TemporaryDirectory(prefix="kd-selfcheck-") as folder:
+        checks = check_runs(loaded, Path(folder), steps, random.randrange(2**32))
+        if not show.print_checks(out, checks):
+            raise typer.Exit(1)
 
 
 @app.command()

@@ -92,13 +92,11 @@ def configure_deepspeed(accelerator: Accelerator, *, clip: float, accumulation: 
 def describe_processes() -> str:
     """How many processes run on what, as one line."""
     state = processes()
-    number = state.num_processes
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    count = torch.get_num_threads()
-    threads = (
-        "" if torch.cuda.is_available() else f", {count} thread{'s' if count > 1 else ''} each"
-    )
-    return f"{number} process{'es' if number > 1 else ''} on {where}{threads}"
+    number = f"{state.num_processes} process{'es' if state.num_processes > 1 else ''}"
+    if torch.cuda.is_available():
+        return f"{number} on {torch.cuda.get_device_name()}"
+    threads = torch.get_num_threads()
+    return f"{number} on CPU, {threads} thread{'s' if threads > 1 else ''} each"
 
 
 def _keep_memory() -> None:

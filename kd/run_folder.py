@@ -17,6 +17,9 @@ from kd.config import Config
 from kd.config_file import differences, dump_config
 from kd.hardware import processes
 
+# Parts of a config that no result depends on.
+WITHOUT_EFFECT = {"checkpoints", "logs"}
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -75,7 +78,13 @@ class RunFolder:
         """
         if self.config.is_file() and not overwrite:
             there = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-            changed = differences(there, config.model_dump(mode="json"))
+            here = config.model_dump(mode="json")
+            changed = [
+                change
+                for key in {**there, **here}
+                if key not in WITHOUT_EFFECT
+                for change in differences(there.get(key), here.get(key), key)
+            ]
             if changed:
                 raise InputError(
                     f"{self.path}: was made with another config: {'; '.join(changed[:3])}"

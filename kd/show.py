@@ -1,7 +1,7 @@
 """What a person sees in the terminal: the data profile, the results, one prediction."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kd.selfcheck import Check
 from student.predictor import Prediction
 
 
@@ -136,3 +137,14 @@ def print_prediction(out: Console, answer: Mapping[str, Prediction], text: str) 
             ),
         )
     out.print(table)
+
+
+def print_checks(out: Console, checks: Iterable[Check]) -> bool:
+    """A line a comparison as soon as it is known; True when all are within their tolerance."""
+    held = []
+    for check in checks:
+        held.append(check.holds)
+        mark = "[green]same[/]" if check.holds else "[bold red]APART[/]"
+        out.print(f"{mark}  {check.difference:<9.2g} of {check.tolerance:<7.2g} {check.name}")
+    out.print(f"{sum(held)} of {len(held)} comparisons within their tolerance")
+    return all(held)

@@ -24,7 +24,7 @@ from kd.evaluation import (
 )
 from kd.gathering import gather_logits
 from kd.hardware import new_accelerator, processes
-from kd.run_folder import RunFolder, check_model, content_key, model_files
+from kd.run_folder import WITHOUT_EFFECT, RunFolder, check_model, content_key, model_files
 from kd.stages.distill import load_all_targets, needs_teachers, student_key
 from student.encoders import load_tokenizer
 from student.inference import RATIONALE_THRESHOLD, Logits, inference_batches
@@ -44,7 +44,7 @@ def evaluate_stage(
     table, profile = run.load_splits()
     check_model(run.student, "kd distill")
     run.require("distill", student_key(config, run, profile["hash"]), "kd distill")
-    settings = config.model_dump(mode="json", exclude={"checkpoints", "logs"})
+    settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
     key = content_key(
         settings, profile["hash"], sharma2020, batch_size, files=model_files(run.student)
     )

@@ -305,9 +305,10 @@ def test_a_half_written_checkpoint_is_not_resumed(fit, taught, tmp_path, monkeyp
     def killed(*_):
         raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("kd.checkpoints.sync", killed)
+    monkeypatch.setattr("kd.checkpoints.sync", killed)
+    with pytest.raises(Killed):
         fit(name="killed", every=4, **options)
+    monkeypatch.undo()
     assert [path.name for path in (tmp_path / "killed-checkpoints").iterdir()] == [
         ".step-00000004.part"
     ]
