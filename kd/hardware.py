@@ -35,8 +35,9 @@ def processes() -> PartialState:
     Without cpu=True accelerate takes each rank on a CPU host for "0 of 1".
     Raises InputError when a launcher was asked for several processes and started one.
     """
-    # accelerate's launcher for one process names a meeting place only when asked for several.
-    if "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+    # accelerate's launcher of one process names a meeting place only when asked for several.
+    launched = "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ
+    if launched and "WORLD_SIZE" not in os.environ:
         raise InputError(
             "accelerate launch was asked for several processes and started one: "
             "use accelerate launch --multi_gpu (on CPUs too) or torchrun"

@@ -17,7 +17,13 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 
 from data.tasks import TaskSpec, save_tasks
 from student.attention import CrossAttention
-from student.encoders import attention_implementation, encode_in_groups, new_encoder, set_dropout
+from student.encoders import (
+    attention_implementation,
+    encode_in_groups,
+    layer_list,
+    new_encoder,
+    set_dropout,
+)
 from student.heads import HeadKind, Pooling, TaskHead
 
 
@@ -112,6 +118,8 @@ class StudentModel(PreTrainedModel):
             }
         )
         self.post_init()
+        # What FSDP shards as one unit; the embeddings are looked up outside their own module.
+        self._no_split_modules = {type(layer_list(self.encoder)[0]).__name__}
 
     def _init_weights(self, module: nn.Module) -> None:
         """N(0, 0.02) for the new linear layers; the encoder initialises its own."""

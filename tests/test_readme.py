@@ -33,7 +33,7 @@ def test_every_command_names_files_settings_and_options_that_exist(command, monk
     for word in command:
         if word.startswith(("scripts/", "configs/")):
             assert (ROOT / word).is_file()
-    configs = [Path(word) for word in command if word.endswith(".yaml")]
+    configs = [Path(word) for word in command if re.fullmatch(r"configs/\w+\.yaml", word)]
     overrides = [w for w in command if re.match(r"[a-z_.]+=", w) and "…" not in w]
     for config in configs:
         load_config(config, overrides)

@@ -68,11 +68,14 @@ def one(place):
 @pytest.fixture(scope="module")
 def launched(place):
     """What two processes of torchrun came to."""
+    return launch("distill", str(place / "gold.yaml"), "--runs", str(place / "two"))
+
+
+def launch(*arguments):
+    """A command of kd in two processes."""
     options = ["--standalone", "--nproc_per_node", "2", "-m", "kd"]
-    arguments = ["distill", str(place / "gold.yaml"), "--runs", str(place / "two")]
     return subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", *options, *arguments],
-        cwd=place,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -109,3 +112,17 @@ def test_two_processes_say_each_stage_once(launched):
     said, *lines = [line.split() for line in launched.stdout.splitlines()]
     assert said == ["2", "processes", "on", "CPU,", "1", "thread", "each"]
     assert lines == [["data", "done"], ["distill", "done"]]
+
+
+def test_metrics_are_the_same_to_the_last_digit_at_any_batch_size_and_in_two_processes(place, one):
+    arguments = ["evaluate", str(place / "gold.yaml"), "--runs", str(place / "one")]
+    found = {}
+    for size in ("1", "7", "64"):
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main([*arguments, "--batch-size", size])
+        found[size] = json.loads((one / "metrics.json").read_text())
+    (one / "metrics.json").unlink()
+    ended = launch(*arguments)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    found["two processes"] = json.loads((one / "metrics.json").read_text())
+    assert all(scores == found["64"] for scores in found.values())

@@ -1,11 +1,14 @@
 """Tests of kd.hardware: the precision that a machine gets, and the number of processes."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from accelerate import PartialState
+from accelerate.commands.config.config_args import load_config_from_file
 
 from data.errors import InputError
-from kd.hardware import bf16_pays, new_accelerator, resolve_precision
+from kd.hardware import bf16_pays, new_accelerator, processes, resolve_precision
 
 
 @pytest.fixture
@@ -54,3 +57,30 @@ def test_processes_that_do_not_see_each_other_are_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RuntimeError, match="1 process runs where 2 were started"):
         new_accelerator("fp32")
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_launcher_that_started_one_process_where_several_were_asked_for_is_refused(monkeypatch):
+    """accelerate launch --cpu --num_processes 2 starts one without a word."""
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with pytest.raises(InputError, match="started one: use accelerate launch --multi_gpu"):
+        processes()
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_cluster_that_names_its_main_node_may_run_one_process(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    assert processes().num_processes == 1
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp2", "deepspeed_zero2"])
+def test_accelerate_reads_the_configs_that_are_shipped(name):
+    """An unknown key raises there."""
+    path = Path(__file__).resolve().parents[2] / "configs" / "accelerate" / f"{name}.yaml"
+    config = load_config_from_file(str(path))
+    assert config.num_processes == 2
+    assert config.distributed_type in ("MULTI_GPU", "FSDP", "DEEPSPEED")
