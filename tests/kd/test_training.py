@@ -272,9 +272,9 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint_bit_for_bit(fit, tau
     straight, whole, log = fit(name="straight", dev_score=Scores(*scores), **options)
     assert (whole.best_step, whole.steps) == (4, 10)
     with pytest.raises(Killed):
-        fit(name="killed", every=5, dev_score=killed_after(3, scores), **options)
+        fit(name="killed", every=7, dev_score=killed_after(3, scores), **options)
     resumed, rest, log_of_both = fit(
-        name="killed", every=5, dev_score=Scores(*scores[2:]), **options
+        name="killed", every=7, dev_score=Scores(*scores[3:]), **options
     )
     assert_equal_weights(resumed, straight, **EXACT)
     assert (rest.best_score, rest.best_step, rest.steps) == (0.9, 4, 10)
@@ -332,6 +332,15 @@ def test_a_second_signal_acts_as_ever(fit):
     with pytest.raises(Stopped, match="SIGINT") as stopped:
         fit(steps=4, evaluations=4, dev_score=twice)
     assert stopped.value.exit_status == 130
+
+
+def test_what_a_dev_score_draws_changes_no_step(fit, taught):
+    """A step's random numbers follow from its own number, not from what was drawn before."""
+    options = {"rows": taught, "steps": 4, "evaluations": 2, "dropout": 0.2}
+    calm, _, _ = fit(dev_score=Scores(0.1, 0.2), **options)
+    scores = Scores(0.1, 0.2)
+    drawing, _, _ = fit(dev_score=lambda model: scores(model) + 0 * torch.rand(1).item(), **options)
+    assert_equal_weights(drawing, calm, **EXACT)
 
 
 def test_random_numbers_follow_from_the_seed_the_step_and_the_process():
