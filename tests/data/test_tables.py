@@ -5,8 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 from datasets import Dataset, DatasetDict, load_from_disk
+from transformers import AutoTokenizer
 
+from data.cleaning import clean
 from data.errors import InputError
+from data.readers.empathy_reddit import read_empathy_reddit
 from data.readers.record import Record
 from data.readers.table import Columns, read_table
 from data.tables import TaskRecords, build_table, row_id, table_hash
@@ -404,6 +407,28 @@ def test_the_public_pairs_are_split_in_their_shares_without_a_shared_text(public
         for name, share in shares.items():
             for class_name, total in totals.items():
                 assert abs(profile.rows[name][class_name] - share * total) <= 3
+
+
+def test_merged_pairs_need_a_third_of_the_tokens_of_three_files(
+    public_empathy, public_data, minilm
+):
+    """The student reads a pair once for all its tasks, not once a file."""
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+
+    def tokens(texts):
+        return sum(map(len, tokenizer(texts, truncation=True, max_length=64)["input_ids"]))
+
+    merged = sum(
+        tokens(list(split[column]))
+        for split in public_empathy[0].values()
+        for column in ("text", "context")
+    )
+    row_by_row = 0
+    for path in sorted((public_data / "empathy-reddit").glob("*-reddit.csv")):
+        records = list(read_empathy_reddit(path))
+        row_by_row += tokens([clean(record.text).text for record in records])
+        row_by_row += tokens([clean(record.context).text for record in records])
+    assert row_by_row >= 3.0 * merged
 
 
 def test_another_seed_splits_the_same_public_rows_otherwise(read_public_empathy, public_empathy):
