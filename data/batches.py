@@ -24,17 +24,38 @@ class Batch:
     soft: dict[str, torch.Tensor]  # task → (B, C)
     gold_tokens: dict[str, torch.Tensor]  # task → (B, L)
     soft_tokens: dict[str, torch.Tensor]  # task → (B, L)
+    # Known on the host, so that a GPU is never asked for them: (B,) each, 0 without context.
+    text_lengths: list[int]
+    context_lengths: list[int]
+
+    def inputs(self) -> tuple[torch.Tensor | list[int], ...]:
+        """What a StudentModel reads, in the order of its forward."""
+        return (
+            self.input_ids,
+            self.attention_mask,
+            self.context_ids,
+            self.context_mask,
+            self.text_lengths,
+            self.context_lengths,
+        )
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device; accelerate leaves a plain dataclass where it is."""
 
-        def moved(value: torch.Tensor | dict[str, torch.Tensor]) -> object:
+        def moved(value: torch.Tensor | dict[str, torch.Tensor] | list[int]) -> object:
             if isinstance(value, dict):
                 return {name: moved(tensor) for name, tensor in value.items()}
-            return value.to(device, non_blocking=True)
+            return value if isinstance(value, list) else to_device(value, device)
 
         changes = {field.name: moved(getattr(self, field.name)) for field in fields(self)}
         return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on a device; copies from pageable memory would make the host wait for a GPU."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def collate(table: EncodedTable, rows: npt.NDArray[np.int64]) -> Batch:
@@ -50,6 +71,8 @@ def collate(table: EncodedTable, rows: npt.NDArray[np.int64]) -> Batch:
         soft={task: torch.from_numpy(values[rows]) for task, values in table.soft.items()},
         gold_tokens=_pad_targets(table, table.gold_tokens, rows),
         soft_tokens=_pad_targets(table, table.soft_tokens, rows),
+        text_lengths=table.texts.lengths[rows].tolist(),
+        context_lengths=table.contexts.lengths[rows].tolist(),
     )
 
 

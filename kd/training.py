@@ -191,9 +191,7 @@ def take_step(
         batch = collate(table, part).to(accelerator.device)
         # Gradients are exchanged in the last micro-step only; no_sync covers forward too.
         with nullcontext() if number == len(parts) else accelerator.no_sync(model):
-            output = model(
-                batch.input_ids, batch.attention_mask, batch.context_ids, batch.context_mask
-            )
+            output = model(*batch.inputs())
             loss, found = batch_loss(output, batch, losses, gold_weight=gold_weight, counts=counts)
             # DDP averages over processes; the shares must add up.
             accelerator.backward(loss * accelerator.num_processes)

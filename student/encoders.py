@@ -1,4 +1,4 @@
-"""Encoders: finding, loading and cutting pretrained encoders, and running them in length groups.
+"""Encoders: finding, loading and cutting pretrained encoders, and running them.
 
 Letters: N = sequences, L = tokens, H = hidden size.
 """
@@ -10,7 +10,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import nn
@@ -24,7 +23,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from data.batches import to_device
 from data.errors import InputError
+from student.unpadded import GROUP_SIZE, UNPADDED, UNPADDED_TYPES, encode_unpadded, length_groups
 
 # Encoders that a Python package carries, found without the hub once the package is installed.
 PACKAGED = {
@@ -32,8 +33,6 @@ PACKAGED = {
 }
 # These count positions from the padding id on.
 FIRST_POSITION_IS_TWO = ("roberta", "xlm-roberta", "camembert", "mpnet")
-# Sequences of similar length that are padded together: fewer pad more, more leave small matmuls.
-GROUP_SIZE = 16
 
 
 def locate(name: str) -> str:
@@ -98,8 +97,10 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def attention_implementation() -> str:
-    """Eager attention trains faster than sdpa on a CPU; on a GPU sdpa is faster."""
+def attention_implementation(config: PreTrainedConfig) -> str:
+    """Unpadded where it holds; else eager, which trains faster than sdpa on a CPU, or sdpa."""
+    if config.model_type in UNPADDED_TYPES and not getattr(config, "is_decoder", False):
+        return UNPADDED
     return "sdpa" if torch.cuda.is_available() else "eager"
 
 
@@ -109,7 +110,7 @@ def new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     A pooler's output is never used here, and unused parameters break DDP.
     """
     return AutoModel.from_config(
-        config, attn_implementation=attention_implementation(), **_without_pooler(config)
+        config, attn_implementation=attention_implementation(config), **_without_pooler(config)
     )
 
 
@@ -135,7 +136,7 @@ def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedMo
         encoder, report = AutoModel.from_pretrained(
             str(place) if place.is_dir() else name,
             dtype=torch.float32,
-            attn_implementation=attention_implementation(),
+            attn_implementation=attention_implementation(config),
             output_loading_info=True,
             **_without_pooler(config),
         )
@@ -189,38 +190,40 @@ def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
             setattr(config, key, dropout)
 
 
-def length_groups(lengths: Sequence[int], group_size: int = GROUP_SIZE) -> list[list[int]]:
-    """Row numbers in groups of similar length, longest first; every row in exactly one group."""
-    order = np.argsort(-np.asarray(lengths), kind="stable")
-    return [order[i : i + group_size].tolist() for i in range(0, len(order), group_size)]
+def encode(encoder: PreTrainedModel, ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """Hidden states (N, L, H) of ids (N, L), padded on the right; 0 on padding.
+
+    lengths: the real tokens of each sequence, at least one of them not 0.
+    """
+    if encoder.config._attn_implementation == UNPADDED:
+        return encode_unpadded(encoder, ids, lengths)
+    return encode_in_groups(encoder, ids, lengths)
 
 
 def encode_in_groups(
     encoder: PreTrainedModel,
     ids: torch.Tensor,
-    mask: torch.Tensor,
     lengths: Sequence[int],
     group_size: int = GROUP_SIZE,
 ) -> torch.Tensor:
-    """Hidden states (N, L, H), each sequence padded only to the longest of its length group.
+    """As `encode`, each sequence padded to the longest of its length group, for any encoder.
 
-    ids, mask: (N, L), padded on the right. The result equals one padded pass on every token that
-    is not padding; on padding it is 0. The embedding is looked up once for all groups, so its
-    gradient is one dense tensor and not one a group.
+    The embedding is looked up once for all groups, so its gradient is one dense tensor and not
+    one a group.
     """
     lookup: nn.Module = encoder.get_input_embeddings()
     embedded = lookup(ids)
+    host_mask = torch.arange(ids.shape[1]) < torch.tensor(lengths)[:, None]
+    mask = to_device(host_mask.long(), ids.device)
+    groups = length_groups(lengths, group_size)
+    rows = to_device(torch.tensor([row for group in groups for row in group]), ids.device)
     pieces: list[torch.Tensor] = []
-    rows: list[int] = []
-    for group in length_groups(lengths, group_size):
-        longest = max(1, lengths[group[0]])
-        index = torch.tensor(group, device=ids.device)
+    for group, index in zip(groups, rows.split([len(group) for group in groups]), strict=True):
+        longest = lengths[group[0]]
         hidden = encoder(
             inputs_embeds=embedded[index, :longest], attention_mask=mask[index, :longest]
         ).last_hidden_state
         pieces.append(nn.functional.pad(hidden, (0, 0, 0, ids.shape[1] - longest)))
-        rows += group
-    back = torch.empty(len(rows), dtype=torch.long)
-    back[torch.tensor(rows)] = torch.arange(len(rows))
-    hidden = torch.cat(pieces)[back.to(ids.device)]
+    hidden = torch.cat(pieces)
+    hidden = hidden.new_zeros(len(ids), *hidden.shape[1:]).index_copy(0, rows, hidden)
     return hidden * mask[..., None].to(hidden.dtype)

@@ -60,9 +60,8 @@ def compute_logits(
     bar = tqdm(batches, desc=progress, disable=None if progress else True, leave=False, delay=2)
     for batch_rows in bar:
         batch = collate(table, batch_rows).to(device)
-        inputs = (batch.input_ids, batch.attention_mask, batch.context_ids, batch.context_mask)
         with autocast():
-            output = model(*inputs)
+            output = model(*batch.inputs())
         for name, values in output.logits.items():
             labels[name][batch_rows] = values.float().cpu().numpy()
         for name, values in output.rationale_logits.items():

@@ -17,13 +17,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 
 from data.tasks import TaskSpec, save_tasks
 from student.attention import CrossAttention
-from student.encoders import (
-    attention_implementation,
-    encode_in_groups,
-    layer_list,
-    new_encoder,
-    set_dropout,
-)
+from student.encoders import encode, layer_list, new_encoder, set_dropout
 from student.heads import HeadKind, Pooling, TaskHead
 
 
@@ -151,9 +145,20 @@ class StudentModel(PreTrainedModel):
         attention_mask: torch.Tensor,
         context_ids: torch.Tensor | None = None,
         context_mask: torch.Tensor | None = None,
+        text_lengths: list[int] | None = None,
+        context_lengths: list[int] | None = None,
     ) -> StudentOutput:
-        """(B, L), (B, L), (B, M), (B, M) → logits a task and rationale logits a task."""
-        states, attended = self._states(input_ids, attention_mask, context_ids, context_mask)
+        """(B, L), (B, L), (B, M), (B, M) → logits a task and rationale logits a task.
+
+        Without the lengths (B,) the masks are asked for them, and the host waits for a GPU.
+        """
+        if text_lengths is None:
+            text_lengths = attention_mask.sum(-1).tolist()
+        if context_lengths is None and context_mask is not None:
+            context_lengths = context_mask.sum(-1).tolist()
+        states, attended = self._states(
+            input_ids, text_lengths, context_ids, context_mask, context_lengths
+        )
         logits, rationale_logits = {}, {}
         for spec in self.specs:
             label, tokens = self.heads[spec.name](
@@ -168,62 +173,40 @@ class StudentModel(PreTrainedModel):
     def _states(
         self,
         input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
+        text_lengths: list[int],
         context_ids: torch.Tensor | None,
         context_mask: torch.Tensor | None,
+        context_lengths: list[int] | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Text states (B, L, H), alone and with what each token found in the context."""
-        lengths = attention_mask.sum(-1).tolist()
         if self.attention is None:
-            states = encode_in_groups(self.encoder, input_ids, attention_mask, lengths)
+            states = encode(self.encoder, input_ids, text_lengths)
             return states, states
-        if context_ids is None or context_mask is None:
+        if context_ids is None or context_mask is None or context_lengths is None:
             raise ValueError("a task with context needs context_ids and context_mask")
-        rows = context_mask.bool().any(-1).nonzero().squeeze(-1)
-        if self.context_encoder is not None and not len(rows):
-            # DDP needs a gradient for the seeker encoder even where nothing is to be read.
-            rows = rows.new_zeros(1)
-        context_lengths = context_mask[rows].sum(-1).tolist()
         if self.context_encoder is None:
-            states, contexts = self._shared_pass(
-                input_ids,
-                attention_mask,
-                lengths,
-                context_ids[rows],
-                context_mask[rows],
-                context_lengths,
+            states, seeker = self._shared_pass(
+                input_ids, text_lengths, context_ids, context_lengths
             )
         else:
-            states = encode_in_groups(self.encoder, input_ids, attention_mask, lengths)
-            contexts = encode_in_groups(
-                self.context_encoder, context_ids[rows], context_mask[rows], context_lengths
-            )
-        seeker = states.new_zeros(*context_ids.shape, states.shape[-1])
-        seeker = seeker.index_copy(0, rows, contexts.to(seeker.dtype))
+            states = encode(self.encoder, input_ids, text_lengths)
+            # DDP needs a gradient for the seeker encoder even where nothing is to be read.
+            read = context_lengths if any(context_lengths) else [1, *context_lengths[1:]]
+            seeker = encode(self.context_encoder, context_ids, read)
         found = self.attention(states, seeker, context_mask)
         return states, states + self.residual_dropout(found)
 
     def _shared_pass(
         self,
         input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        lengths: list[int],
+        text_lengths: list[int],
         context_ids: torch.Tensor,
-        context_mask: torch.Tensor,
         context_lengths: list[int],
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Texts and contexts through the shared encoder as one set of sequences."""
         width = max(input_ids.shape[1], context_ids.shape[1])
-
-        def widen(tensor: torch.Tensor) -> torch.Tensor:
-            return nn.functional.pad(tensor, (0, width - tensor.shape[1]))
-
-        states = encode_in_groups(
-            self.encoder,
-            torch.cat([widen(input_ids), widen(context_ids)]),
-            torch.cat([widen(attention_mask), widen(context_mask)]),
-            lengths + context_lengths,
-        )
+        ids = [nn.functional.pad(x, (0, width - x.shape[1])) for x in (input_ids, context_ids)]
+        states = encode(self.encoder, torch.cat(ids), text_lengths + context_lengths)
         texts, contexts = states.split([len(input_ids), len(context_ids)])
         return texts[:, : input_ids.shape[1]], contexts[:, : context_ids.shape[1]]
 
@@ -265,7 +248,6 @@ def new_student(
         dropout=dropout,
         separate_context_encoder=context_encoder is not None,
         max_tokens=max_tokens,
-        attn_implementation=attention_implementation(),
     )
     model = StudentModel(config)
     model.encoder.load_state_dict(encoder.state_dict())

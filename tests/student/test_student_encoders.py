@@ -1,4 +1,4 @@
-"""Tests of student.encoders: running encoders in length groups, cutting and loading them."""
+"""Tests of student.encoders: running encoders, cutting and loading them."""
 
 import json
 import shutil
@@ -25,14 +25,15 @@ from data.errors import InputError
 from student import encoders
 from student.encoders import (
     cut_layers,
+    encode,
     encode_in_groups,
     layer_list,
-    length_groups,
     load_encoder,
     load_tokenizer,
     locate,
     new_encoder,
 )
+from student.unpadded import UNPADDED
 
 SIZES = {
     "vocab_size": 40,
@@ -90,7 +91,7 @@ def test_encoding_in_groups_equals_one_padded_pass(encoder, group_size):
     """Also for encoders that count positions by token id, which get embeddings here."""
     ids, mask = padded_ids(encoder)
     plain = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-    grouped = encode_in_groups(encoder, ids, mask, LENGTHS, group_size)
+    grouped = encode_in_groups(encoder, ids, LENGTHS, group_size)
     torch.testing.assert_close(grouped, plain * mask[..., None], rtol=0, atol=1e-6)
 
 
@@ -98,7 +99,7 @@ def test_encoding_in_groups_equals_one_padded_pass(encoder, group_size):
 def test_encoding_in_groups_gives_the_gradients_of_one_padded_pass(encoder, group_size):
     ids, mask = padded_ids(encoder)
     plain = gradients(encoder, encoder(input_ids=ids, attention_mask=mask).last_hidden_state, mask)
-    grouped = gradients(encoder, encode_in_groups(encoder, ids, mask, LENGTHS, group_size), mask)
+    grouped = gradients(encoder, encode_in_groups(encoder, ids, LENGTHS, group_size), mask)
     assert any("word_embeddings" in name or "tok_embeddings" in name for name in grouped)
     assert grouped.keys() == plain.keys()
     for name, gradient in grouped.items():
@@ -109,20 +110,28 @@ def test_real_token_states_differ_by_position(encoder):
     """Were all positions alike, equal states would not show that the positions are right."""
     ids = torch.full((1, 6), 7)
     ids[0, 0] = 9
-    states = encode_in_groups(encoder, ids, torch.ones_like(ids), [6])
+    states = encode_in_groups(encoder, ids, [6])
     assert (states[0, 2] - states[0, 5]).abs().max() > 1e-6
 
 
-def test_length_groups_hold_rows_of_similar_length_longest_first():
-    assert length_groups([3, 9, 5, 9, 1], group_size=2) == [[1, 3], [2, 0], [4]]
+def test_a_sequence_of_length_0_is_left_out_and_gives_zeros(encoder):
+    """A row without a context must not cost a forward, nor give what its padding says."""
+    ids, _ = padded_ids(encoder)
+    states = encode(encoder, ids, [5, 0, 1, 9, 0, 3])
+    assert (states[[1, 4]] == 0).all()
+    alone = encode(encoder, ids[[0, 2, 3, 5]], [5, 1, 9, 3])
+    torch.testing.assert_close(states[[0, 2, 3, 5]], alone, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("group_size", [1, 2, 16])
-def test_every_row_is_in_exactly_one_length_group(group_size):
-    lengths = [7, 2, 2, 9, 1, 4, 4, 4, 30, 6] * 3
-    groups = length_groups(lengths, group_size)
-    assert sorted(row for group in groups for row in group) == list(range(30))
-    assert max(len(group) for group in groups) <= group_size
+@pytest.mark.parametrize("kind", ["mpnet", "deberta"])
+def test_an_encoder_that_mixes_tokens_elsewhere_runs_in_groups(kind):
+    """Their position biases know no places of a flat list."""
+    encoder = new_encoder(CONFIGS[kind]).double().eval()
+    assert encoder.config._attn_implementation != UNPADDED
+    ids, mask = padded_ids(encoder)
+    plain = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    answer = encode(encoder, ids, LENGTHS)
+    torch.testing.assert_close(answer, plain * mask[..., None], rtol=0, atol=1e-6)
 
 
 def test_a_sequence_is_padded_only_to_the_longest_of_its_group():
@@ -132,8 +141,7 @@ def test_a_sequence_is_padded_only_to_the_longest_of_its_group():
         lambda module, args, kwargs: widths.append(tuple(kwargs["inputs_embeds"].shape[:2])),
         with_kwargs=True,
     )
-    ids, mask = padded_ids(encoder)
-    encode_in_groups(encoder, ids, mask, LENGTHS, 2)
+    encode_in_groups(encoder, padded_ids(encoder)[0], LENGTHS, 2)
     assert widths == [(2, 12), (2, 9), (2, 3)]
 
 
@@ -142,7 +150,7 @@ def test_the_embedding_is_looked_up_once_for_all_groups():
     encoder = new_encoder(CONFIGS["bert"]).eval()
     calls = []
     encoder.get_input_embeddings().register_forward_hook(lambda *_: calls.append(1))
-    encode_in_groups(encoder, *padded_ids(encoder), LENGTHS, 1)
+    encode_in_groups(encoder, padded_ids(encoder)[0], LENGTHS, 1)
     assert len(calls) == 1
 
 
