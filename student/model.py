@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 
 from data.tasks import TaskSpec, save_tasks
 from student.attention import CrossAttention
+from student.dropout import replace_dropout
 from student.encoders import encode, layer_list, new_encoder, set_dropout
 from student.heads import HeadKind, Pooling, TaskHead
 
@@ -111,6 +112,7 @@ class StudentModel(PreTrainedModel):
                 for spec in self.specs
             }
         )
+        replace_dropout(self)
         self.post_init()
         # What FSDP shards as one unit; the embeddings are looked up outside their own module.
         self._no_split_modules = {type(layer_list(self.encoder)[0]).__name__}

@@ -18,6 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from data.batches import to_device
+from student.dropout import drop_out
 
 # The name under which transformers finds `attend`.
 UNPADDED = "unpadded"
@@ -127,7 +128,7 @@ def attend(
         else:  # training on a CPU, this is faster than its sdpa
             scores = (q * scaling) @ k.transpose(-1, -2)
             weights = scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(-1)
-            mixed = nn.functional.dropout(weights, dropout) @ v
+            mixed = drop_out(weights, dropout) @ v
         pieces.append(mixed.transpose(1, 2).flatten(0, 1))  # (n * longest, A, D)
     return torch.cat(pieces).index_select(0, layout.places)[None], None
 
