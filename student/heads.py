@@ -58,4 +58,4 @@ class TaskHead(nn.Module):
             scores = self.token_weight(states).squeeze(-1).float()
             scores = scores.masked_fill(~mask.bool(), torch.finfo(scores.dtype).min)
             weights = scores.softmax(-1).to(states.dtype)
-        return (weights[..., None] * states).sum(1)
+        return (weights[:, None] @ states).squeeze(1)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
+from data.batches import to_device
 from data.tasks import TaskSpec, save_tasks
 from student.attention import CrossAttention
 from student.dropout import replace_dropout
@@ -195,8 +196,12 @@ class StudentModel(PreTrainedModel):
             # DDP needs a gradient for the seeker encoder even where nothing is to be read.
             read = context_lengths if any(context_lengths) else [1, *context_lengths[1:]]
             seeker = encode(self.context_encoder, context_ids, read)
-        found = self.attention(states, seeker, context_mask)
-        return states, states + self.residual_dropout(found)
+        # DDP needs a gradient for the attention even where no row has a context.
+        rows = [row for row, length in enumerate(context_lengths) if length] or [0]
+        index = to_device(torch.tensor(rows), states.device)
+        found = self.attention(states[index], seeker[index], context_mask[index])
+        found = self.residual_dropout(found).to(states.dtype)
+        return states, states.index_add(0, index, found)
 
     def _shared_pass(
         self,
