@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import nn
 
 from data.plan import Sampling
+from data.rows import NoRationale
 from data.sources import SAMPLES, Source, Split
-from data.tables import NoRationale
 from data.tasks import Kind, TaskSpec
 from kd.annealing import ScheduleName
 from kd.config_problems import nearest, sentences

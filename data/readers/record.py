@@ -1,12 +1,15 @@
 """Record, the row that every reader yields, and checked access to lines and cells of a file."""
 
+import codecs
 import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from data.errors import InputError, shown, shown_header
+
+BLOCK = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -50,30 +53,48 @@ class Row:
         return classes[cell]
 
 
-def read_text(path: Path, encoding: str = "utf-8") -> str:
-    """A file's text without a byte-order mark.
+def open_text(path: Path, encoding: str = "utf-8", *, newline: str = "") -> TextIO:
+    """A file open for reading, after its byte-order mark; `newline` is that of `open`.
 
     Raises InputError when the file is missing or holds bytes that are not `encoding`.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file: check the path, and data.root for a task's files")
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        with path.open("rb") as raw:
+            while block := raw.read(BLOCK):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        raise _wrong_byte(path, encoding) from None
+    file = path.open(encoding=encoding, newline=newline)
+    if file.read(1) != "\ufeff":
+        file.seek(0)
+    return file
+
+
+def _wrong_byte(path: Path, encoding: str) -> InputError:
+    """The error that names the first byte which is not `encoding`."""
     raw = path.read_bytes()
     try:
-        return raw.decode(encoding).removeprefix("\ufeff")
+        raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        raise InputError(
+        return InputError(
             f"{path}:{line}, byte {column}: 0x{raw[error.start]:02x} is not {encoding}: "
             f"save the file as UTF-8, or name its encoding in the source"
-        ) from None
+        )
+    return InputError(f"{path}: changed while it was read: try again")
 
 
 def lines_of(path: Path, encoding: str = "utf-8") -> Iterator[tuple[str, str]]:
     """(file:line, line) of every line that is not blank; only \\n and \\r\\n end a line."""
-    for number, line in enumerate(read_text(path, encoding).split("\n"), start=1):
-        if line.strip():
-            yield f"{path}:{number}", line.removesuffix("\r")
+    with open_text(path, encoding, newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield f"{path}:{number}", line.removesuffix("\n").removesuffix("\r")
 
 
 def check_header(where: str, header: list[str], wanted: tuple[str, ...]) -> None:
@@ -95,22 +116,22 @@ def csv_rows(
     path: Path, wanted: tuple[str, ...], *, delimiter: str = ",", encoding: str = "utf-8"
 ) -> Iterator[Row]:
     """Rows of a quoted CSV file that has the wanted columns."""
-    text = read_text(path, encoding)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     line = 1
-    try:
-        for cells in reader:
-            where, line = f"{path}:{line}", reader.line_num + 1
-            if not cells:
-                continue
-            if header is None:
-                header = [name.strip() for name in cells]
-                check_header(where, header, wanted)
-                continue
-            yield Row(where, _cells_by_name(where, header, cells))
-    except csv.Error as error:
-        raise InputError(f"{path}:{line}: {error}: check the quotes of this row") from None
+    with open_text(path, encoding) as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            for cells in reader:
+                where, line = f"{path}:{line}", reader.line_num + 1
+                if not cells:
+                    continue
+                if header is None:
+                    header = [name.strip() for name in cells]
+                    check_header(where, header, wanted)
+                    continue
+                yield Row(where, _cells_by_name(where, header, cells))
+        except csv.Error as error:
+            raise InputError(f"{path}:{line}: {error}: check the quotes of this row") from None
     if header is None:
         raise InputError(f"{path}: is empty: it needs the header {','.join(wanted)!r}")
 

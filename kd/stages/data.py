@@ -6,7 +6,8 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from data.errors import InputError
-from data.tables import TaskRecords, build_table, table_hash
+from data.rows import TaskRecords
+from data.tables import build_table, table_hash
 from kd.config import Config
 from kd.hardware import processes
 from kd.run_folder import RunFolder, content_key

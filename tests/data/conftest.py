@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from data.readers.empathy_reddit import CLASSES
+from data.rows import TaskRecords
 from data.sources import Source
-from data.tables import TaskRecords, build_table
+from data.tables import build_table
 from data.tasks import TaskSpec
 
 MECHANISMS = {"ER": "emotional-reactions", "IP": "interpretations", "EX": "explorations"}

@@ -12,7 +12,8 @@ from data.errors import InputError
 from data.readers.empathy_reddit import read_empathy_reddit
 from data.readers.record import Record
 from data.readers.table import Columns, read_table
-from data.tables import TaskRecords, build_table, row_id, table_hash
+from data.rows import TaskRecords, row_id
+from data.tables import build_table, table_hash
 from data.tasks import TaskSpec
 
 ALL_TRAIN = {"train": 1.0, "dev": 0.0, "test": 0.0}

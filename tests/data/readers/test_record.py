@@ -3,12 +3,14 @@
 import pytest
 
 from data.errors import InputError
-from data.readers.record import csv_rows, lines_of, read_text, tsv_rows
+from data.readers.record import csv_rows, lines_of, open_text, tsv_rows
 
 
 def test_a_byte_order_mark_is_not_part_of_the_text(write):
-    assert read_text(write("a.txt", b"\xef\xbb\xbfname")) == "name"
-    assert read_text(write("b.txt", "name".encode("utf-16")), "utf-16") == "name"
+    with open_text(write("a.txt", b"\xef\xbb\xbfname")) as file:
+        assert file.read() == "name"
+    with open_text(write("b.txt", "name".encode("utf-16")), "utf-16") as file:
+        assert file.read() == "name"
 
 
 def test_a_byte_order_mark_is_not_part_of_the_first_column(write):
@@ -20,7 +22,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column(write):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.csv: no such file: check the path"):
-        read_text(tmp_path / "nowhere.csv")
+        open_text(tmp_path / "nowhere.csv")
 
 
 def test_unreadable_bytes_are_named_by_line_and_byte(write):
@@ -28,7 +30,7 @@ def test_unreadable_bytes_are_named_by_line_and_byte(write):
     with pytest.raises(
         InputError, match=r"old\.tsv:3, byte 5: 0x92 is not utf-8: save the file as UTF-8, or name"
     ):
-        read_text(path)
+        open_text(path)
 
 
 def test_the_same_bytes_are_read_when_their_encoding_is_named(write):
