@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from data.encoding import EncodedTable, Ragged
+from data.encoding import EncodedTable
+from data.ragged import Ragged
 
 
 @dataclass(frozen=True)
@@ -79,26 +80,35 @@ def collate(table: EncodedTable, rows: npt.NDArray[np.int64]) -> Batch:
 def _pad_ids(
     ragged: Ragged, rows: npt.NDArray[np.int64], pad_id: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    lengths = ragged.lengths[rows]
-    ids = np.full((len(rows), max(1, int(lengths.max(initial=0)))), pad_id, dtype=np.int64)
-    for place, row in enumerate(rows):
-        ids[place, : lengths[place]] = ragged.row(int(row))
-    mask = np.arange(ids.shape[1])[None, :] < lengths[:, None]
+    places, mask = _places(ragged, rows)
+    ids = np.full(mask.shape, pad_id, dtype=np.int64)
+    ids[mask] = ragged.values[places[mask]]
     return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
 
 def _pad_targets(
     table: EncodedTable, targets: dict[str, npt.NDArray[np.float32]], rows: npt.NDArray[np.int64]
 ) -> dict[str, torch.Tensor]:
-    lengths = table.texts.lengths[rows]
+    places, mask = _places(table.texts, rows)
     padded = {}
     for task, flat in targets.items():
-        values = np.full((len(rows), int(lengths.max(initial=1))), np.nan, dtype=np.float32)
-        for place, row in enumerate(rows):
-            start = table.texts.starts[row]
-            values[place, : lengths[place]] = flat[start : start + lengths[place]]
+        values = np.full(mask.shape, np.nan, dtype=np.float32)
+        values[mask] = flat[places[mask]]
         padded[task] = torch.from_numpy(values)
     return padded
+
+
+def _places(
+    ragged: Ragged, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Where each value of some rows stands in the flat array, and which of them there are.
+
+    Both (B, length of the longest row, at least 1).
+    """
+    starts = ragged.starts[rows]
+    lengths = ragged.starts[rows + 1] - starts
+    places = starts[:, None] + np.arange(max(1, int(lengths.max(initial=0))))
+    return places, places < (starts + lengths)[:, None]
 
 
 def target_counts(table: EncodedTable, rows: npt.NDArray[np.int64]) -> dict[str, tuple[int, int]]:
@@ -110,13 +120,11 @@ def target_counts(table: EncodedTable, rows: npt.NDArray[np.int64]) -> dict[str,
     for task in table.gold:
         known_tokens = 0
         if task in table.gold_tokens:
-            gold = table.gold_tokens[task]
-            soft = table.soft_tokens.get(task)
-            for row in rows:
-                part = table.part(row)
-                known = np.isfinite(gold[part])
-                if soft is not None:
-                    known = known | np.isfinite(soft[part])
-                known_tokens += int(known.sum())
+            places, mask = _places(table.texts, rows)
+            places = places[mask]
+            known = np.isfinite(table.gold_tokens[task][places])
+            if task in table.soft_tokens:
+                known |= np.isfinite(table.soft_tokens[task][places])
+            known_tokens = int(known.sum())
         counts[task] = (int(table.known(task, rows).sum()), known_tokens)
     return counts

@@ -3,46 +3,26 @@
 Letters: N = rows, T = tokens of all texts together, C = classes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
+from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
+from data.ragged import Ragged, Rows
 from data.rationales import token_labels
+from data.tables import gold_of
 from data.tasks import TaskSpec
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """Rows of different lengths in one flat array; `starts` is (N + 1,)."""
-
-    values: npt.NDArray[np.generic]
-    starts: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, rows: Iterable[Sequence[int]]) -> "Ragged":
-        """Rows of token ids in one array."""
-        listed = list(rows)
-        starts = np.zeros(len(listed) + 1, dtype=np.int64)
-        np.cumsum([len(row) for row in listed], out=starts[1:])
-        flat = np.fromiter((v for row in listed for v in row), np.int32, count=int(starts[-1]))
-        return cls(flat, starts)
-
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        """(N,) values in each row."""
-        return np.diff(self.starts)
-
-    def row(self, index: int) -> npt.NDArray[np.generic]:
-        """The values of one row."""
-        return self.values[self.starts[index] : self.starts[index + 1]]
+# Rows whose tokens are Python objects at one time.
+CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -79,6 +59,36 @@ class EncodedTable:
             found = found | np.all(np.isfinite(self.soft[task][rows]), axis=1)
         return np.asarray(found)
 
+    def between(self, start: int, stop: int) -> "EncodedTable":
+        """The rows from start to stop, all arrays shared."""
+        tokens = slice(int(self.texts.starts[start]), int(self.texts.starts[stop]))
+        return replace(
+            self,
+            ids=self.ids[start:stop],
+            texts=self.texts.between(start, stop),
+            offsets=self.offsets[tokens],
+            contexts=self.contexts.between(start, stop),
+            gold={task: values[start:stop] for task, values in self.gold.items()},
+            gold_tokens={task: values[tokens] for task, values in self.gold_tokens.items()},
+            soft={task: values[start:stop] for task, values in self.soft.items()},
+            soft_tokens={task: values[tokens] for task, values in self.soft_tokens.items()},
+        )
+
+    def take(self, rows: Rows) -> "EncodedTable":
+        """A copy of some rows."""
+        tokens = self.texts.places(rows)
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows),
+            texts=self.texts.take(rows),
+            offsets=self.offsets[tokens],
+            contexts=self.contexts.take(rows),
+            gold={task: values[rows] for task, values in self.gold.items()},
+            gold_tokens={task: values[tokens] for task, values in self.gold_tokens.items()},
+            soft={task: values[rows] for task, values in self.soft.items()},
+            soft_tokens={task: values[tokens] for task, values in self.soft_tokens.items()},
+        )
+
     def with_soft(self, soft: dict[str, Floats], soft_tokens: dict[str, Floats]) -> "EncodedTable":
         """The same table with soft targets."""
         return replace(self, soft=soft, soft_tokens=soft_tokens)
@@ -101,61 +111,102 @@ def encode_table(
 ) -> EncodedTable:
     """Tokenize texts and contexts, each cut at `max_tokens` tokens, and label the tokens.
 
-    The tokenizer must give offsets (a fast one).
+    The tokenizer must give offsets (a fast one). All is held in memory; data.token_files keeps
+    it on disk.
     """
-    texts: Mapping[str, list[Any]] = {"input_ids": [], "offset_mapping": []}
-    if len(table):  # a tokenizer given no texts raises IndexError
-        texts = tokenizer(
-            list(table["text"]),
-            truncation=True,
-            max_length=max_tokens,
-            return_offsets_mapping=True,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )
-    contexts = list(table["context"])
-    with_context = [index for index, context in enumerate(contexts) if context]
-    context_ids: list[list[int]] = [[] for _ in contexts]
-    if with_context:
-        encoded = tokenizer(
-            [contexts[index] for index in with_context],
-            truncation=True,
-            max_length=max_tokens,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )
-        for index, ids in zip(with_context, encoded["input_ids"], strict=True):
-            context_ids[index] = ids
-    ragged = Ragged.of(texts["input_ids"])
-    offsets = np.array(
-        [pair for row in texts["offset_mapping"] for pair in row], dtype=np.int32
-    ).reshape(-1, 2)
-    encoded_table = EncodedTable(
+    chunks = list(encoded_chunks(table, tokenizer, tasks, max_tokens=max_tokens))
+    arrays = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    return assembled(arrays, table, tokenizer, tasks)
+
+
+def encoded_chunks(
+    table: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    tasks: Sequence[TaskSpec],
+    *,
+    max_tokens: int,
+) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """The arrays of an encoded table by name, a few thousand rows at a time, at least once."""
+    with_rationale = [task.name for task in tasks if task.has_rationale]
+    names = ["text", "context", *(f"rationale/{name}" for name in with_rationale)]
+    columns = table.select_columns(names)
+    bar = tqdm(total=len(table), desc="tokenize", unit=" rows", disable=None, leave=False, delay=2)
+    with bar:
+        for start in range(0, max(1, len(table)), CHUNK):
+            rows = columns[start : start + CHUNK]
+            texts = _tokens(tokenizer, rows["text"], max_tokens, return_offsets_mapping=True)
+            lengths = _lengths(texts["input_ids"])
+            offsets = _flat(chain.from_iterable(texts["offset_mapping"])).reshape(-1, 2)
+            with_context = [place for place, text in enumerate(rows["context"]) if text]
+            contexts = _tokens(tokenizer, [rows["context"][p] for p in with_context], max_tokens)
+            context_lengths = np.zeros(len(rows["context"]), dtype=np.int32)
+            context_lengths[with_context] = _lengths(contexts["input_ids"])
+            found: dict[str, npt.NDArray[Any]] = {
+                "text_ids": _flat(texts["input_ids"]),
+                "text_lengths": lengths,
+                "offsets": offsets,
+                "context_ids": _flat(contexts["input_ids"]),
+                "context_lengths": context_lengths,
+            }
+            for name in with_rationale:
+                found[f"gold_tokens.{name}"] = _token_targets(
+                    rows[f"rationale/{name}"], np.split(offsets, np.cumsum(lengths)[:-1])
+                )
+            yield found
+            bar.update(len(rows["text"]))
+
+
+def assembled(
+    arrays: Mapping[str, npt.NDArray[Any]],
+    table: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    tasks: Sequence[TaskSpec],
+) -> EncodedTable:
+    """The encoded table whose arrays `encoded_chunks` gave."""
+    return EncodedTable(
         ids=tuple(table["id"]),
-        texts=ragged,
-        offsets=offsets,
-        contexts=Ragged.of(context_ids),
+        texts=Ragged.from_lengths(arrays["text_ids"], arrays["text_lengths"]),
+        offsets=arrays["offsets"],
+        contexts=Ragged.from_lengths(arrays["context_ids"], arrays["context_lengths"]),
         pad_id=int(tokenizer.pad_token_id or 0),
-        gold={
-            task.name: np.asarray(list(table[f"gold/{task.name}"]), dtype=np.float32).reshape(
-                -1, task.width
-            )
-            for task in tasks
+        gold={task.name: gold_of(table, task.name) for task in tasks},
+        gold_tokens={
+            task.name: arrays[f"gold_tokens.{task.name}"] for task in tasks if task.has_rationale
         },
-        gold_tokens={},
     )
-    for task in tasks:
-        if task.has_rationale:
-            encoded_table.gold_tokens[task.name] = _token_targets(
-                list(table[f"rationale/{task.name}"]), encoded_table
-            )
-    return encoded_table
 
 
-def _token_targets(rationales: Sequence[list[list[int]] | None], table: EncodedTable) -> Floats:
-    targets = np.full(len(table.offsets), np.nan, dtype=np.float32)
-    for index, spans in enumerate(rationales):
-        if spans is not None:
-            row = table.part(index)
-            targets[row] = token_labels([(start, end) for start, end in spans], table.offsets[row])
-    return targets
+def _tokens(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], max_tokens: int, **wanted: bool
+) -> Mapping[str, list[Any]]:
+    if not texts:  # a tokenizer given no texts raises IndexError
+        return {"input_ids": [], "offset_mapping": []}
+    return tokenizer(
+        texts,
+        truncation=True,
+        max_length=max_tokens,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        **wanted,
+    )
+
+
+def _lengths(rows: Sequence[Sequence[int]]) -> Ints:
+    return np.array([len(row) for row in rows], dtype=np.int32)
+
+
+def _flat(rows: Iterable[Sequence[int]]) -> Ints:
+    return np.array(list(chain.from_iterable(rows)), dtype=np.int32)
+
+
+def _token_targets(
+    rationales: Sequence[Sequence[Sequence[int]] | None], offsets: Sequence[Ints]
+) -> Floats:
+    """(T,) of rows' spans and their tokens' characters, each (K, 2)."""
+    targets = [np.empty(0, dtype=np.float32)]
+    for spans, of_row in zip(rationales, offsets, strict=False):
+        if spans is None:
+            targets.append(np.full(len(of_row), np.nan, dtype=np.float32))
+        else:
+            targets.append(token_labels([(start, end) for start, end in spans], of_row))
+    return np.concatenate(targets)

@@ -23,7 +23,7 @@ WITHOUT_EFFECT = {"checkpoints", "logs"}
 
 @dataclass(frozen=True)
 class RunFolder:
-    """runs/NAME: config.yaml, splits/, teachers/, soft_targets/, student/, metrics.json,
+    """runs/NAME: config.yaml, splits/, tokens/, teachers/, soft_targets/, student/, metrics.json,
     predictions/, logs/, and checkpoints/ while a training is unfinished."""
 
     path: Path
@@ -66,9 +66,13 @@ class RunFolder:
         """A teacher's model folder."""
         return self.path / "teachers" / name
 
+    def tokens(self, name: str) -> Path:
+        """The token ids of every row, by a hash of the rows, the tokenizer and max_tokens."""
+        return self.path / "tokens" / name
+
     def soft_targets(self, name: str) -> Path:
         """What a teacher says of every row."""
-        return self.path / "soft_targets" / f"{name}.parquet"
+        return self.path / "soft_targets" / f"{name}.arrow"
 
     def open(self, config: Config, *, overwrite: bool = False) -> None:
         """Claim the folder for a config.
@@ -130,7 +134,8 @@ class RunFolder:
             )
 
     def save_splits(self, table: DatasetDict, profile: dict[str, Any]) -> None:
-        """Write the splits and their profile as one folder, atomically."""
+        """Write the splits and their profile as one folder, atomically; older rows' tokens go."""
+        shutil.rmtree(self.path / "tokens", ignore_errors=True)
         with new_folder(self.splits) as folder:
             # One shard each: an empty split would otherwise have no file and could not be loaded.
             table.save_to_disk(str(folder), num_shards=dict.fromkeys(table, 1))

@@ -71,14 +71,19 @@ def compute_logits(
 
 
 def inference_batches(
-    table: EncodedTable, *, batch_tokens: int = BATCH_TOKENS, batch_rows: int | None = None
+    table: EncodedTable,
+    rows: npt.NDArray[np.int64] | None = None,
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    batch_rows: int | None = None,
 ) -> list[npt.NDArray[np.int64]]:
-    """Row numbers sorted by length, longest first, so that little is padded.
+    """The chosen row numbers (default: all) by length, longest first, so that little is padded.
 
     A batch has about `batch_tokens` tokens, or exactly `batch_rows` rows where that is given.
     """
     lengths = table.texts.lengths + table.contexts.lengths
-    rows = np.argsort(-lengths, kind="stable")
+    rows = np.arange(len(table)) if rows is None else rows
+    rows = rows[np.argsort(-lengths[rows], kind="stable")]
     batches = []
     start = 0
     while start < len(rows):

@@ -8,15 +8,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 import torch
 from scipy.special import expit
 
 from data.encoding import EncodedTable, Floats, Ints
 from data.errors import InputError
+from data.ragged import Ragged, Rows
 from data.rationales import project
 from data.tasks import TaskSpec
 from student.inference import Logits
@@ -26,96 +29,106 @@ from student.inference import Logits
 class SoftTargets:
     """A teacher's logits of some rows of one task.
 
-    logits: (N, C). Rationale logits stand by characters of the text, so that a student with
-    another tokenizer can read them: token_spans[i] is (K, 2), token_logits[i] is (K,).
+    ids: (N,) strings. logits: (N, C). Rationale logits stand by characters of the text, so that a
+    student with another tokenizer can read them: token_spans.row(i) is (K, 2), token_logits.row(i)
+    is (K,). Loaded ones are memory-mapped.
     """
 
     task: str
     classes: tuple[str, ...]
     fingerprint: str
-    ids: tuple[str, ...]
+    ids: pa.StringArray
     logits: Floats
-    token_spans: tuple[Ints, ...] | None = None
-    token_logits: tuple[Floats, ...] | None = None
+    token_spans: Ragged | None = None
+    token_logits: Ragged | None = None
 
 
 def from_logits(
-    spec: TaskSpec, table: EncodedTable, logits: Logits, rows: Sequence[int], fingerprint: str
+    spec: TaskSpec, table: EncodedTable, logits: Logits, rows: Rows, fingerprint: str
 ) -> SoftTargets:
     """The soft targets of the chosen rows of a table that a teacher has read."""
     spans, token_logits = None, None
     if spec.has_rationale:
-        spans, token_logits = [], []
-        for row in rows:
-            offsets = table.offsets[table.part(row)]
-            real = offsets[:, 1] > offsets[:, 0]
-            spans.append(offsets[real])
-            token_logits.append(logits.tokens[spec.name][table.part(row)][real])
+        is_real = table.offsets[:, 1] > table.offsets[:, 0]
+        before = np.append(0, np.cumsum(is_real))
+        lengths = np.diff(before[table.texts.starts])[rows]
+        spans = Ragged.from_lengths(np.empty((lengths.sum(), 2), dtype=np.int32), lengths)
+        token_logits = Ragged(np.empty(lengths.sum(), dtype=np.float32), spans.starts)
+        for place, row in enumerate(rows):
+            part = table.part(row)
+            real = is_real[part]
+            spans.row(place)[:] = table.offsets[part][real]
+            token_logits.row(place)[:] = logits.tokens[spec.name][part][real]
     return SoftTargets(
         task=spec.name,
         classes=spec.classes,
         fingerprint=fingerprint,
-        ids=tuple(table.ids[row] for row in rows),
-        logits=logits.labels[spec.name][np.asarray(rows, dtype=np.int64)],
-        token_spans=tuple(spans) if spans is not None else None,
-        token_logits=tuple(token_logits) if token_logits is not None else None,
+        ids=pa.array([table.ids[row] for row in rows], pa.string()),
+        logits=logits.labels[spec.name][rows],
+        token_spans=spans,
+        token_logits=token_logits,
     )
 
 
 def save_soft_targets(targets: SoftTargets, path: Path) -> None:
-    """Write one Parquet file: id, logits, and the rationale's spans and logits. No text."""
-    columns: dict[str, pa.Array] = {
-        "id": pa.array(targets.ids, pa.string()),
-        "logits": pa.array(targets.logits.tolist(), pa.list_(pa.float32())),
-    }
+    """Write one Arrow file: id, logits, and the rationale's spans and logits. No text.
+
+    It is not compressed, so that it can be mapped, and holds one batch, so that each column is one
+    flat array.
+    """
+    columns = {"id": targets.ids, "logits": _pairs(targets.logits)}
     if targets.token_spans is not None and targets.token_logits is not None:
-        columns["token_spans"] = pa.array(
-            [spans.reshape(-1).tolist() for spans in targets.token_spans], pa.list_(pa.int32())
-        )
-        columns["token_logits"] = pa.array(
-            [values.tolist() for values in targets.token_logits], pa.list_(pa.float32())
+        columns["token_spans"] = _lists(targets.token_spans, _pairs(targets.token_spans.values))
+        columns["token_logits"] = _lists(
+            targets.token_logits, pa.array(targets.token_logits.values)
         )
     about = {
         "task": targets.task,
         "classes": list(targets.classes),
         "fingerprint": targets.fingerprint,
     }
-    table = pa.table(columns).replace_schema_metadata({"kd": json.dumps(about)})
-    pq.write_table(table, path)
+    batch = pa.record_batch(columns).replace_schema_metadata({"kd": json.dumps(about)})
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+        writer.write_batch(batch)
 
 
 def load_soft_targets(path: Path) -> SoftTargets:
-    """Read soft targets.
+    """Map soft targets: their arrays are read from disk when used.
 
     Raises InputError when the file is missing or was not written by kd.
     """
     if not path.is_file():
         raise InputError(f"{path}: no soft targets: run kd label first")
     try:
-        table = pq.read_table(path)
-    except pa.ArrowInvalid:
+        file = pa.ipc.open_file(pa.memory_map(str(path)))
+        about = json.loads((file.schema.metadata or {})[b"kd"])
+    except (pa.ArrowInvalid, KeyError):
         raise InputError(f"{path}: holds no soft targets: delete it and run kd label") from None
-    about = json.loads((table.schema.metadata or {}).get(b"kd", b"null"))
-    if about is None:
-        raise InputError(f"{path}: holds no soft targets: delete it and run kd label")
+    batch = file.get_batch(0)
     spans, token_logits = None, None
-    if "token_spans" in table.column_names:
-        spans = tuple(
-            np.asarray(row, dtype=np.int32).reshape(-1, 2)
-            for row in table["token_spans"].to_pylist()
-        )
-        token_logits = tuple(
-            np.asarray(row, dtype=np.float32) for row in table["token_logits"].to_pylist()
-        )
+    if "token_spans" in batch.schema.names:
+        lists = batch["token_spans"]
+        starts = lists.offsets.to_numpy()
+        spans = Ragged(lists.values.values.to_numpy().reshape(-1, 2), starts)
+        token_logits = Ragged(batch["token_logits"].values.to_numpy(), starts)
     return SoftTargets(
         task=about["task"],
         classes=tuple(about["classes"]),
         fingerprint=about["fingerprint"],
-        ids=tuple(table["id"].to_pylist()),
-        logits=np.asarray(table["logits"].to_pylist(), dtype=np.float32),
+        ids=batch["id"],
+        logits=batch["logits"].values.to_numpy().reshape(len(batch), -1),
         token_spans=spans,
         token_logits=token_logits,
     )
+
+
+def _pairs(values: npt.NDArray[Any]) -> pa.FixedSizeListArray:
+    """(rows, columns) as a column of lists of one length."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+
+
+def _lists(ragged: Ragged, values: pa.Array) -> pa.LargeListArray:
+    return pa.LargeListArray.from_arrays(pa.array(ragged.starts), values)
 
 
 def fingerprint(teacher: Path, table_hash: str, max_tokens: int) -> str:
@@ -132,7 +145,7 @@ def probabilities(logits: Floats, spec: TaskSpec, temperature: float) -> Floats:
     """softmax(logits / T) of (N, C) logits; a regression's values as they are."""
     if spec.kind == "regression":
         return logits
-    scaled = torch.from_numpy(np.asarray(logits, dtype=np.float32)) / temperature
+    scaled = torch.from_numpy(np.array(logits, dtype=np.float32)) / temperature
     return scaled.softmax(-1).numpy()
 
 
@@ -150,26 +163,33 @@ def soft_columns(
     teacher's tokens, weighted by the characters shared with the student's.
     """
     labels = np.zeros((len(table), spec.width), dtype=np.float64)
-    tokens = np.zeros(len(table.offsets), dtype=np.float64)
-    has_tokens = spec.has_rationale and all(t.token_logits is not None for t in targets)
-    total = sum(weights)
-    for target, weight in zip(targets, weights, strict=True):
-        place = {name: index for index, name in enumerate(target.ids)}
+    shares = np.asarray(weights, dtype=np.float64) / sum(weights)
+    ids = pa.array(table.ids, pa.string())
+    found = []
+    for target, share in zip(targets, shares, strict=True):
+        place = pc.index_in(ids, target.ids).fill_null(-1).to_numpy()
         soft = probabilities(target.logits, spec, temperature).astype(np.float64)
-        found = np.array([place.get(name, -1) for name in table.ids])
-        labels += weight / total * np.where(found[:, None] >= 0, soft[found], np.nan)
-        if has_tokens:
-            assert target.token_spans is not None
-            assert target.token_logits is not None
-            for row, index in enumerate(found):
-                part = table.part(row)
-                if index < 0:
-                    tokens[part] = np.nan
-                    continue
-                chances = expit(target.token_logits[index] / temperature)
-                tokens[part] += (
-                    weight
-                    / total
-                    * project(chances, target.token_spans[index], table.offsets[part])
-                )
-    return labels.astype(np.float32), tokens.astype(np.float32) if has_tokens else None
+        labels += share * np.where(place[:, None] >= 0, soft[place], np.nan)
+        found.append(place)
+    tokens = None
+    if spec.has_rationale and all(target.token_logits is not None for target in targets):
+        tokens = np.empty(len(table.offsets), dtype=np.float32)
+        for row in range(len(table)):
+            part = table.part(row)
+            tokens[part] = sum(
+                share * _token_chances(target, int(place[row]), table.offsets[part], temperature)
+                for target, share, place in zip(targets, shares, found, strict=True)
+            )
+    return labels.astype(np.float32), tokens
+
+
+def _token_chances(
+    target: SoftTargets, row: int, offsets: Ints, temperature: float
+) -> npt.NDArray[np.float64]:
+    """A teacher's rationale chances on (K, 2) tokens of a student; NaN where `row` is -1."""
+    if row < 0:
+        return np.full(len(offsets), np.nan)
+    assert target.token_spans is not None
+    assert target.token_logits is not None
+    chances = expit(target.token_logits.row(row) / temperature)
+    return project(chances, target.token_spans.row(row), offsets).astype(np.float64)

@@ -5,6 +5,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from data.encoding import CHUNK
 from data.errors import InputError
 from data.rows import TaskRecords
 from data.tables import build_table, table_hash
@@ -62,10 +63,16 @@ def _truncated(config: Config, splits: Any) -> dict[str, float]:
     limit = config.data.max_tokens
     shares = {}
     for column in ("text", "context"):
-        texts = [text for split in splits.values() for text in split[column] if text]
-        if texts:
-            lengths = [len(ids) for ids in tokenizer(texts, verbose=False)["input_ids"]]
-            shares[column] = sum(length > limit for length in lengths) / len(lengths)
+        cut = total = 0
+        for split in splits.values():
+            rows = split.select_columns([column]).iter(batch_size=CHUNK)
+            for chunk in tqdm(rows, desc=f"measure {column}", disable=None, leave=False, delay=2):
+                texts = [text for text in chunk[column] if text]
+                found = tokenizer(texts, verbose=False)["input_ids"] if texts else []
+                cut += sum(len(ids) > limit for ids in found)
+                total += len(texts)
+        if total:
+            shares[column] = cut / total
     return shares
 
 

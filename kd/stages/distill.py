@@ -7,7 +7,7 @@ import numpy as np
 from accelerate.utils import set_seed
 from datasets import DatasetDict
 
-from data.encoding import EncodedTable, encode_table
+from data.encoding import EncodedTable
 from data.plan import make_plan
 from kd.annealing import SCHEDULES, Schedule, constant
 from kd.config import Config, StudentTraining
@@ -22,6 +22,7 @@ from kd.stages.teach import (
     save_model,
     task_loss,
 )
+from kd.tokens import by_split, encoded_rows
 from kd.training import train
 from student.encoders import check_length, cut_layers, load_encoder, load_tokenizer
 from student.model import StudentModel, new_student
@@ -34,7 +35,7 @@ def distill_stage(config: Config, run: RunFolder) -> bool:
     table, profile = run.load_splits()
     key = student_key(config, run, profile["hash"])
     targets = load_all_targets(config, run, profile["hash"]) if needs_teachers(config) else {}
-    action = partial(_distill, config, run, table, targets, key)
+    action = partial(_distill, config, run, table, profile["hash"], targets, key)
     return run.once("distill", key, action, result=run.student / "model.safetensors")
 
 
@@ -154,6 +155,7 @@ def _distill(
     config: Config,
     run: RunFolder,
     table: DatasetDict,
+    table_hash: str,
     targets: dict[str, list[SoftTargets]],
     key: str,
 ) -> None:
@@ -162,10 +164,7 @@ def _distill(
     accelerator = new_accelerator(training.precision)
     start = config.student.start
     tokenizer = load_tokenizer(str(run.teacher(start)) if start else config.student.encoder)
-    encoded = {
-        split: encode_table(table[split], tokenizer, specs, max_tokens=config.data.max_tokens)
-        for split in ("train", "dev")
-    }
+    encoded = by_split(encoded_rows(config, run, table, table_hash, tokenizer, specs), table)
     rows = with_targets(config, encoded["train"], targets)
     set_seed(config.seed)
     model = start_model(config, run)

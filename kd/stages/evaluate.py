@@ -10,9 +10,10 @@ import numpy as np
 from datasets import DatasetDict
 from scipy.special import logit
 
-from data.encoding import EncodedTable, encode_table
+from data.encoding import EncodedTable
 from data.errors import InputError
 from data.rationales import spans_of_tokens
+from data.sources import Split
 from data.tasks import TaskSpec
 from kd.atomic import new_folder, write_text
 from kd.config import Config
@@ -26,12 +27,13 @@ from kd.gathering import gather_logits
 from kd.hardware import new_accelerator, processes
 from kd.run_folder import WITHOUT_EFFECT, RunFolder, check_model, content_key, model_files
 from kd.stages.distill import load_all_targets, needs_teachers, student_key
+from kd.tokens import by_split, encoded_rows
 from student.encoders import load_tokenizer
 from student.inference import RATIONALE_THRESHOLD, Logits, inference_batches
 from student.model import StudentModel
 from teachers.soft_targets import SoftTargets, probabilities, soft_columns
 
-SPLITS = ("dev", "test")
+SPLITS: tuple[Split, ...] = ("dev", "test")
 
 
 def evaluate_stage(
@@ -50,7 +52,7 @@ def evaluate_stage(
     )
 
     def write() -> None:
-        student, encoded, answers = _answers(config, run, table, batch_size)
+        student, encoded, answers = _answers(config, run, table, profile["hash"], batch_size)
         if processes().is_main_process:
             _evaluate(config, run, table, profile, student, encoded, answers, sharma2020)
 
@@ -58,17 +60,15 @@ def evaluate_stage(
 
 
 def _answers(
-    config: Config, run: RunFolder, table: DatasetDict, batch_size: int | None
-) -> tuple[StudentModel, dict[str, EncodedTable], dict[str, Logits]]:
+    config: Config, run: RunFolder, table: DatasetDict, table_hash: str, batch_size: int | None
+) -> tuple[StudentModel, dict[Split, EncodedTable], dict[Split, Logits]]:
     """The student, each split as it reads it, and what it says; every process takes a share."""
     accelerator = new_accelerator("fp32")
     student = StudentModel.from_pretrained(run.student).to(accelerator.device)
     tokenizer = load_tokenizer(str(run.student))
-    encoded, answers = {}, {}
+    rows = encoded_rows(config, run, table, table_hash, tokenizer, config.specs)
+    encoded, answers = by_split(rows, table), {}
     for split in SPLITS:
-        encoded[split] = encode_table(
-            table[split], tokenizer, config.specs, max_tokens=config.data.max_tokens
-        )
         answers[split] = gather_logits(
             student,
             encoded[split],
@@ -85,8 +85,8 @@ def _evaluate(
     table: DatasetDict,
     profile: dict[str, Any],
     student: StudentModel,
-    encoded: dict[str, EncodedTable],
-    answers: dict[str, Logits],
+    encoded: dict[Split, EncodedTable],
+    answers: dict[Split, Logits],
     sharma2020: bool,
 ) -> None:
     specs = config.specs

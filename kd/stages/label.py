@@ -4,11 +4,10 @@ import logging
 from functools import partial
 
 import numpy as np
-from datasets import Dataset, DatasetDict, concatenate_datasets
+import numpy.typing as npt
+from datasets import DatasetDict
 
-from data.encoding import encode_table
-from data.sources import SPLITS
-from data.tables import gold_of
+from data.encoding import EncodedTable
 from data.tasks import TaskSpec
 from kd.atomic import new_file
 from kd.config import Config
@@ -16,7 +15,9 @@ from kd.gathering import gather_logits
 from kd.hardware import new_accelerator
 from kd.run_folder import RunFolder, check_model
 from kd.stages.teach import teach_key
+from kd.tokens import encoded_rows
 from student.encoders import load_tokenizer
+from student.inference import inference_batches
 from student.model import StudentModel
 from teachers.audit import check_classes, findings
 from teachers.soft_targets import fingerprint, from_logits, save_soft_targets
@@ -36,45 +37,41 @@ def label_stage(config: Config, run: RunFolder) -> list[str]:
             check_model(run.teacher(name), "kd teach")
             check_classes(run.teacher(name), spec)
             mark = fingerprint(run.teacher(name), profile["hash"], config.data.max_tokens)
-            action = partial(_label, config, run, name, spec, table, mark)
+            action = partial(_label, config, run, name, spec, table, profile["hash"], mark)
             if run.once(f"label-{name}", mark, action, result=run.soft_targets(name)):
                 ran.append(name)
     return ran
 
 
-def rows_of(table: DatasetDict, spec: TaskSpec) -> Dataset:
-    """The rows of all splits that have a gold target of the task, or that no task labels."""
-    chosen = []
-    for split in SPLITS:
-        rows = table[split]
-        names = [column.removeprefix("gold/") for column in rows.column_names if "gold/" in column]
-        known = {name: np.isfinite(gold_of(rows, name)).all(axis=1) for name in names}
-        unlabelled = ~np.any(list(known.values()), axis=0)
-        if spec.has_context:
-            unlabelled &= np.array([bool(context) for context in rows["context"]], dtype=bool)
-        wanted = known[spec.name] | unlabelled
-        chosen.append(rows.select(np.flatnonzero(wanted)))
-    return concatenate_datasets(chosen)
+def rows_of(table: EncodedTable, spec: TaskSpec) -> npt.NDArray[np.int64]:
+    """The rows of a table of all tasks that have gold of this one, or that no task labels."""
+    unlabelled = ~np.any([table.known(name) for name in table.gold], axis=0)
+    if spec.has_context:
+        unlabelled &= table.contexts.lengths > 0
+    return np.flatnonzero(table.known(spec.name) | unlabelled)
 
 
 def _label(
-    config: Config, run: RunFolder, name: str, spec: TaskSpec, table: DatasetDict, mark: str
+    config: Config,
+    run: RunFolder,
+    name: str,
+    spec: TaskSpec,
+    table: DatasetDict,
+    table_hash: str,
+    mark: str,
 ) -> None:
     accelerator = new_accelerator("fp32")
     tokenizer = load_tokenizer(str(run.teacher(name)))
-    encoded = encode_table(
-        rows_of(table, spec), tokenizer, [spec], max_tokens=config.data.max_tokens
-    )
+    encoded = encoded_rows(config, run, table, table_hash, tokenizer, config.specs)
     model = StudentModel.from_pretrained(run.teacher(name)).to(accelerator.device)
-    logits = gather_logits(model, encoded, accelerator, progress=f"label {name}")
+    rows = rows_of(encoded, spec)
+    batches = inference_batches(encoded, rows)
+    logits = gather_logits(model, encoded, accelerator, batches=batches, progress=f"label {name}")
     if accelerator.is_main_process:
-        dev = set(table["dev"]["id"])
-        is_dev = np.array([row_id in dev for row_id in encoded.ids])
-        rows = np.flatnonzero(is_dev & np.isfinite(encoded.gold[spec.name]).all(axis=1))
-        for finding in findings(
-            spec, encoded.gold[spec.name][rows], logits.labels[spec.name][rows]
-        ):
+        dev = len(table["train"]) + np.arange(len(table["dev"]))
+        dev = dev[encoded.known(spec.name, dev)]
+        for finding in findings(spec, encoded.gold[spec.name][dev], logits.labels[spec.name][dev]):
             logger.warning("teacher %s on dev: %s", name, finding)
-        targets = from_logits(spec, encoded, logits, range(len(encoded)), mark)
+        targets = from_logits(spec, encoded, logits, rows, mark)
         with new_file(run.soft_targets(name)) as temporary:
             save_soft_targets(targets, temporary)

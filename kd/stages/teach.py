@@ -12,9 +12,8 @@ from accelerate.utils import set_seed
 from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase
 
-from data.encoding import EncodedTable, encode_table
+from data.encoding import EncodedTable
 from data.plan import BatchPlan, make_plan
-from data.tables import labelled
 from data.tasks import TaskSpec
 from kd.annealing import constant
 from kd.atomic import new_folder
@@ -25,6 +24,7 @@ from kd.hardware import new_accelerator
 from kd.losses import TaskLoss
 from kd.run_folder import RunFolder, content_key, model_files
 from kd.run_log import RunLog
+from kd.tokens import by_split, encoded_rows
 from kd.training import Recipe, Trained, train
 from student.encoders import check_length, load_encoder_config, load_tokenizer, locate
 from student.model import StudentModel
@@ -38,7 +38,7 @@ def teach_stage(config: Config, run: RunFolder) -> list[str]:
     for spec in config.specs:
         for name, settings in config.teachers.of(spec.name).items():
             key = teach_key(config, spec, settings, profile["hash"])
-            action = partial(_teach, config, run, name, spec, settings, table, key)
+            action = partial(_teach, config, run, name, spec, settings, table, profile["hash"], key)
             if run.once(
                 f"teach-{name}", key, action, result=run.teacher(name) / "model.safetensors"
             ):
@@ -77,17 +77,14 @@ def _teach(
     spec: TaskSpec,
     settings: Teacher,
     table: DatasetDict,
+    table_hash: str,
     key: str,
 ) -> None:
     check_length(settings.encoder, config.data.max_tokens)
     accelerator = new_accelerator(settings.training.precision)
     tokenizer = load_tokenizer(settings.encoder)
-    encoded = {
-        split: encode_table(
-            labelled(table[split], spec.name), tokenizer, [spec], max_tokens=config.data.max_tokens
-        )
-        for split in ("train", "dev")
-    }
+    encoded = by_split(encoded_rows(config, run, table, table_hash, tokenizer, [spec]), table)
+    dev = encoded["dev"].take(np.flatnonzero(encoded["dev"].known(spec.name)))
     set_seed(config.seed)
     model = new_teacher(
         spec,
@@ -119,7 +116,7 @@ def _teach(
             plan,
             losses,
             constant(1.0),
-            dev_scorer([spec], encoded["dev"], accelerator),
+            dev_scorer([spec], dev, accelerator),
             recipe(training, plan),
             accelerator,
             checkpoints=checkpoints,

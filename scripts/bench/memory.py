@@ -50,7 +50,7 @@ def write_rows(folder: Path, rows: int, seed: int) -> None:
 def write_encoder(folder: Path) -> None:
     """Save a two-layer BERT of 32 hidden units whose tokenizer spells words in syllables."""
     import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizerFast  # type: ignore[attr-defined]
 
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase]
     pieces += [*SYLLABLES, *(f"##{syllable}" for syllable in SYLLABLES)]

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from data.batches import collate, target_counts
-from data.encoding import EncodedTable, Ragged
+from data.encoding import EncodedTable
+from data.ragged import Ragged
 
 NAN = np.nan
 

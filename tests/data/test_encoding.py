@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from data.encoding import Ragged, encode_table
+from data.encoding import encode_table
+from data.ragged import Ragged
 from data.rationales import project, spans_of_tokens
 from data.tasks import TaskSpec
 

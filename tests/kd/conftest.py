@@ -7,7 +7,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from data.encoding import EncodedTable, Ragged
+from data.encoding import EncodedTable
+from data.ragged import Ragged
 from data.tasks import TaskSpec
 from student.model import StudentModel, new_student
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from data.encoding import EncodedTable, Ragged
+from data.encoding import EncodedTable
+from data.ragged import Ragged
 from data.tasks import TaskSpec
 from kd.evaluation import (
     baseline_scores,

@@ -4,10 +4,12 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from data.batches import collate, target_counts
+from data.ragged import Ragged
 from kd.losses import TaskLoss, batch_loss, label_loss_sum, mix_targets, token_loss_sum
 from student.model import StudentOutput
 from teachers.soft_targets import SoftTargets, soft_columns
@@ -27,14 +29,16 @@ def taught(table, reply, label_logits, token_logit):
     """The table with one teacher's targets: the same logits on every row and token."""
     spans = [table.offsets[table.part(row)] for row in range(len(table))]
     spans = [offsets[offsets[:, 1] > offsets[:, 0]] for offsets in spans]
+    lengths = np.array([len(row) for row in spans])
+    chances = np.full(lengths.sum(), token_logit, dtype=np.float32)
     targets = SoftTargets(
         task=reply.name,
         classes=reply.classes,
         fingerprint="",
-        ids=table.ids,
+        ids=pa.array(table.ids),
         logits=np.tile(np.float32(label_logits), (len(table), 1)),
-        token_spans=tuple(spans),
-        token_logits=tuple(np.full(len(s), token_logit, dtype=np.float32) for s in spans),
+        token_spans=Ragged.from_lengths(np.concatenate(spans), lengths),
+        token_logits=Ragged.from_lengths(chances, lengths),
     )
     labels, tokens = soft_columns([targets], [1.0], table, reply, 1.0)
     return table.with_soft({reply.name: labels}, {reply.name: tokens})

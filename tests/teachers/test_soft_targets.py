@@ -5,11 +5,11 @@ import math
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from data.encoding import EncodedTable, Ragged
+from data.encoding import EncodedTable
 from data.errors import InputError
+from data.ragged import Ragged
 from data.tasks import TaskSpec
 from student.inference import Logits
 from teachers.soft_targets import (
@@ -47,19 +47,21 @@ def make_targets(ids, logits, spec=SENTIMENT, **rationale):
         task=spec.name,
         classes=spec.classes,
         fingerprint="f" * 32,
-        ids=tuple(ids),
+        ids=pa.array(ids),
         logits=np.array(logits, dtype=np.float32),
         **rationale,
     )
 
 
 def with_tokens(ids, spans, token_logits):
+    lengths = np.array([len(row) for row in spans])
+    flat = np.array([span for row in spans for span in row], dtype=np.int32).reshape(-1, 2)
     return make_targets(
         ids,
         [[0.0, 0.0]] * len(ids),
         EMPATHY,
-        token_spans=tuple(np.array(row, dtype=np.int32).reshape(-1, 2) for row in spans),
-        token_logits=tuple(np.array(row, dtype=np.float32) for row in token_logits),
+        token_spans=Ragged.from_lengths(flat, lengths),
+        token_logits=Ragged.from_lengths(np.concatenate(token_logits, dtype=np.float32), lengths),
     )
 
 
@@ -72,27 +74,50 @@ def test_soft_targets_come_back_from_disk_bit_by_bit(tmp_path):
         ["a", "b", "ü-3"], [[(0, 3), (4, 9)], [], [(2, 5)]], [[1 / 3, -7.1], [], [1e-38]]
     )
     targets = SoftTargets(**{**vars(targets), "logits": np.array(AWKWARD, dtype=np.float32)})
-    save_soft_targets(targets, tmp_path / "soft.parquet")
-    loaded = load_soft_targets(tmp_path / "soft.parquet")
-    assert (loaded.task, loaded.classes, loaded.fingerprint, loaded.ids) == (
+    save_soft_targets(targets, tmp_path / "soft.arrow")
+    loaded = load_soft_targets(tmp_path / "soft.arrow")
+    assert (loaded.task, loaded.classes, loaded.fingerprint) == (
         targets.task,
         targets.classes,
         targets.fingerprint,
-        targets.ids,
     )
+    assert loaded.ids.to_pylist() == ["a", "b", "ü-3"]
     assert loaded.logits.dtype == np.float32
     assert loaded.logits.tobytes() == targets.logits.tobytes()
-    assert len(loaded.token_logits) == len(loaded.token_spans) == 3
+    assert loaded.token_logits.values.dtype == np.float32
+    assert loaded.token_logits.values.tobytes() == targets.token_logits.values.tobytes()
+    assert loaded.token_spans.row(1).shape == (0, 2)
     for row in range(3):
-        assert loaded.token_logits[row].dtype == np.float32
-        assert loaded.token_logits[row].tobytes() == targets.token_logits[row].tobytes()
-        np.testing.assert_array_equal(loaded.token_spans[row], targets.token_spans[row])
-        assert loaded.token_spans[row].shape == targets.token_spans[row].shape
+        np.testing.assert_array_equal(loaded.token_spans.row(row), targets.token_spans.row(row))
+        np.testing.assert_array_equal(loaded.token_logits.row(row), targets.token_logits.row(row))
+
+
+def test_loaded_soft_targets_are_mapped_and_not_copied(tmp_path):
+    """A copy of every column would fill the memory before the first step."""
+    rows, path = 200_000, tmp_path / "soft.arrow"
+    ids = [str(row) for row in range(rows)]
+    save_soft_targets(make_targets(ids, np.zeros((rows, 2))), path)
+    before = pa.total_allocated_bytes()
+    loaded = load_soft_targets(path)
+    assert pa.total_allocated_bytes() - before < 10_000
+    assert not loaded.logits.flags.owndata
+    assert not loaded.logits.flags.writeable
+
+
+def test_the_same_soft_targets_are_the_same_bytes(tmp_path):
+    """A run that is repeated can be compared file by file."""
+    written = []
+    for name in ("one", "two"):
+        spans = [[(0, 3), (4, 9)], [], [(2, 5)]]
+        targets = with_tokens(["a", "b", "c"], spans, [[1 / 3, -7.1], [], [1e-38]])
+        save_soft_targets(targets, tmp_path / name)
+        written.append((tmp_path / name).read_bytes())
+    assert written[0] == written[1]
 
 
 def test_a_task_without_rationales_comes_back_without_them(tmp_path):
-    save_soft_targets(make_targets(["a"], [[0.5]], DISTRESS), tmp_path / "soft.parquet")
-    loaded = load_soft_targets(tmp_path / "soft.parquet")
+    save_soft_targets(make_targets(["a"], [[0.5]], DISTRESS), tmp_path / "soft.arrow")
+    loaded = load_soft_targets(tmp_path / "soft.arrow")
     assert loaded.token_spans is None
     assert loaded.token_logits is None
     assert loaded.classes == ()
@@ -101,33 +126,35 @@ def test_a_task_without_rationales_comes_back_without_them(tmp_path):
 
 def test_the_file_holds_ids_and_numbers_and_no_text(tmp_path):
     """The public posts may not be handed on, so what is shared must not quote them."""
-    save_soft_targets(with_tokens(["a"], [[(0, 3)]], [[1.0]]), tmp_path / "soft.parquet")
-    schema = pq.read_schema(tmp_path / "soft.parquet")
+    save_soft_targets(with_tokens(["a"], [[(0, 3)]], [[1.0]]), tmp_path / "soft.arrow")
+    schema = pa.ipc.open_file(tmp_path / "soft.arrow").schema
     assert {field.name: field.type for field in schema} == {
         "id": pa.string(),
-        "logits": pa.list_(pa.float32()),
-        "token_spans": pa.list_(pa.int32()),
-        "token_logits": pa.list_(pa.float32()),
+        "logits": pa.list_(pa.float32(), 2),
+        "token_spans": pa.large_list(pa.list_(pa.int32(), 2)),
+        "token_logits": pa.large_list(pa.float32()),
     }
     assert set(schema.metadata) == {b"kd"}
     assert set(json.loads(schema.metadata[b"kd"])) == {"task", "classes", "fingerprint"}
 
 
 def test_soft_targets_that_are_missing_are_an_error(tmp_path):
-    with pytest.raises(InputError, match=r"soft\.parquet: no soft targets: run kd label first"):
-        load_soft_targets(tmp_path / "soft.parquet")
+    with pytest.raises(InputError, match=r"soft\.arrow: no soft targets: run kd label first"):
+        load_soft_targets(tmp_path / "soft.arrow")
 
 
-def test_a_parquet_file_of_another_program_is_an_error(tmp_path):
-    pq.write_table(pa.table({"id": ["a"]}), tmp_path / "soft.parquet")
-    with pytest.raises(InputError, match=r"soft\.parquet: holds no soft targets: delete it"):
-        load_soft_targets(tmp_path / "soft.parquet")
+def test_an_arrow_file_of_another_program_is_an_error(tmp_path):
+    table = pa.table({"id": ["a"]})
+    with pa.ipc.new_file(tmp_path / "soft.arrow", table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(InputError, match=r"soft\.arrow: holds no soft targets: delete it"):
+        load_soft_targets(tmp_path / "soft.arrow")
 
 
-def test_a_file_that_is_no_parquet_is_an_error(tmp_path):
-    (tmp_path / "soft.parquet").write_text("id,logits\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"soft\.parquet: holds no soft targets: delete it"):
-        load_soft_targets(tmp_path / "soft.parquet")
+def test_a_file_that_is_no_arrow_file_is_an_error(tmp_path):
+    (tmp_path / "soft.arrow").write_text("id,logits\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"soft\.arrow: holds no soft targets: delete it"):
+        load_soft_targets(tmp_path / "soft.arrow")
 
 
 def test_the_chosen_rows_are_taken_without_special_tokens():
@@ -136,13 +163,13 @@ def test_the_chosen_rows_are_taken_without_special_tokens():
         labels={"empathy": np.array([[0, 1], [2, 3], [4, 5]], dtype=np.float32)},
         tokens={"empathy": np.array([NAN, 10, NAN, NAN, 11, NAN, NAN, 12, NAN], np.float32)},
     )
-    targets = from_logits(EMPATHY, table, logits, [2, 0], "mark")
-    assert targets.ids == ("c", "a")
+    targets = from_logits(EMPATHY, table, logits, np.array([2, 0]), "mark")
+    assert targets.ids.to_pylist() == ["c", "a"]
     assert targets.classes == EMPATHY.classes
     assert targets.fingerprint == "mark"
     np.testing.assert_array_equal(targets.logits, [[4, 5], [0, 1]])
-    assert [spans.tolist() for spans in targets.token_spans] == [[[1, 2]], [[0, 3]]]
-    assert [values.tolist() for values in targets.token_logits] == [[12.0], [10.0]]
+    assert [targets.token_spans.row(row).tolist() for row in (0, 1)] == [[[1, 2]], [[0, 3]]]
+    assert [targets.token_logits.row(row).tolist() for row in (0, 1)] == [[12.0], [10.0]]
 
 
 @pytest.fixture

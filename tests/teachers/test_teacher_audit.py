@@ -1,6 +1,7 @@
 """Tests of teachers.audit: what stops a run and what only warns, with the numbers by hand."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from data.errors import InputError
@@ -49,10 +50,10 @@ def test_a_folder_without_a_teacher_stops(tmp_path):
 
 
 def test_only_stale_soft_targets_stop(tmp_path):
-    targets = SoftTargets("mood", SPEC.classes, "mark", ("a",), np.zeros((1, 3), np.float32))
-    check_fresh(targets, tmp_path / "mood.parquet", "mark")
-    with pytest.raises(InputError, match=r"mood\.parquet: is stale: .*run kd label again"):
-        check_fresh(targets, tmp_path / "mood.parquet", "another")
+    targets = SoftTargets("mood", SPEC.classes, "mark", pa.array(["a"]), np.zeros((1, 3)))
+    check_fresh(targets, tmp_path / "mood.arrow", "mark")
+    with pytest.raises(InputError, match=r"mood\.arrow: is stale: .*run kd label again"):
+        check_fresh(targets, tmp_path / "mood.arrow", "another")
 
 
 def test_a_good_teacher_gives_no_finding():

@@ -1,6 +1,7 @@
 """Tests of kd.stages.distill: the objective's schedule and targets, and what makes it run again."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from data.errors import InputError
@@ -19,7 +20,7 @@ def config_of(*, training=None, task=None, **changes):
 
 
 def says(ids, logits, fingerprint="f"):
-    return SoftTargets("mood", ("sad", "glad"), fingerprint, tuple(ids), np.float32(logits))
+    return SoftTargets("mood", ("sad", "glad"), fingerprint, pa.array(ids), np.float32(logits))
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from data.encoding import EncodedTable, Ragged
+from data.encoding import EncodedTable
 from data.plan import make_plan
+from data.ragged import Ragged
 from kd.config import Config, Training
 from kd.stages.teach import recipe, task_loss, teach_key
 
