@@ -26,6 +26,9 @@ from kd.sharma2020 import legacy_labels, legacy_rationale_scores
 from student.inference import RATIONALE_THRESHOLD, Logits
 from student.model import StudentModel
 
+# Pairs of words grow with the texts: those of a million would not fit in memory.
+TFIDF_ROWS = 100_000
+
 
 def known_rows(gold: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     """Row numbers with a gold target, of (N, C) targets."""
@@ -110,15 +113,19 @@ def _label_scores(
 def baseline_scores(
     spec: TaskSpec, train: Dataset, split: Dataset, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Scores on a split of the constant answer and of a linear model on TF-IDF of the text."""
+    """Scores on a split of the constant answer and of a linear model on TF-IDF of the text.
+
+    The linear model learns from at most TFIDF_ROWS train rows, drawn by the seed.
+    """
     train, split = labelled(train, spec.name), labelled(split, spec.name)
-    train_gold, train_texts = gold_of(train, spec.name), list(train["text"])
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(train))[:TFIDF_ROWS])
+    train_gold, train_texts = gold_of(train, spec.name), list(train.select(drawn)["text"])
     gold, texts = gold_of(split, spec.name), list(split["text"])
     if spec.kind == "regression":
         values, rows = train_gold[:, 0].astype(np.float64), len(gold)
         answers = {
             "constant": mean_values(values, rows),
-            "tfidf": tfidf_values(train_texts, values, texts, seed),
+            "tfidf": tfidf_values(train_texts, values[drawn], texts, seed),
         }
         return {
             key: _label_scores(spec, gold, answer[:, None].astype(np.float32))
@@ -127,7 +134,7 @@ def baseline_scores(
     classes = train_gold.argmax(axis=1)
     found = {
         "constant": majority_predictions(classes, len(gold)),
-        "tfidf": tfidf_predictions(train_texts, classes, texts, seed),
+        "tfidf": tfidf_predictions(train_texts, classes[drawn], texts, seed),
     }
     return {
         key: classification_scores(gold.argmax(axis=1), predicted, spec.classes)

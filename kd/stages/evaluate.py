@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from datasets import DatasetDict
 from scipy.special import logit
+from tqdm.auto import tqdm
 
 from data.encoding import EncodedTable
 from data.errors import InputError
@@ -94,7 +95,8 @@ def _evaluate(
     scores: dict[str, Any] = {spec.name: {} for spec in specs}
     with new_folder(run.predictions) as folder:
         for split in SPLITS:
-            for spec in specs:
+            bar = tqdm(specs, desc=f"score {split}", disable=None, leave=False, delay=2)
+            for spec in bar:
                 found = {"student": answers[split]} | _teachers_answers(
                     config, spec, targets, encoded[split]
                 )
