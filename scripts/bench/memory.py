@@ -69,14 +69,17 @@ def write_encoder(folder: Path) -> None:
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
 
 
-def anonymous_mib(pid: int) -> float:
-    """Memory of a process that no file backs, 0 when it has ended."""
+def memory_of(pid: int) -> dict[str, float]:
+    """MiB of a process: its peak so far, and what no file backs now; none when it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
-        return 0.0
-    kilobytes = [line.split()[1] for line in status.splitlines() if line.startswith("RssAnon")]
-    return int(kilobytes[0]) / 1024 if kilobytes else 0.0
+        return {}
+    values = dict(line.split(":", 1) for line in status.splitlines())
+    names = {"peak_mib": "VmHWM", "anonymous_mib": "RssAnon"}
+    return {
+        name: int(values[key].split()[0]) / 1024 for name, key in names.items() if key in values
+    }
 
 
 def measure(command: list[str]) -> dict[str, float]:
@@ -84,23 +87,18 @@ def measure(command: list[str]) -> dict[str, float]:
 
     Raises SystemExit when it fails.
     """
-    start, anonymous = time.perf_counter(), 0.0
+    start = time.perf_counter()
+    found = {"peak_mib": 0.0, "anonymous_mib": 0.0}
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, stdout=sys.stderr, cwd=ROOT, env=environment)
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            break
-        anonymous = max(anonymous, anonymous_mib(process.pid))
-        time.sleep(0.02)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    # Not getrusage: a child's peak there begins with that of the process that started it.
+    with subprocess.Popen(command, stdout=sys.stderr, cwd=ROOT, env=environment) as process:
+        while process.poll() is None:
+            for name, value in memory_of(process.pid).items():
+                found[name] = max(found[name], value)
+            time.sleep(0.02)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)}: failed with status {process.returncode}")
-    return {
-        "peak_mib": usage.ru_maxrss / 1024,
-        "anonymous_mib": anonymous,
-        "seconds": time.perf_counter() - start,
-    }
+    return {**found, "seconds": time.perf_counter() - start}
 
 
 def measure_stages(folder: Path, encoder: Path, rows: int, seed: int) -> dict[str, dict[str, Any]]:

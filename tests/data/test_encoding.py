@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from data.encoding import encode_table
-from data.ragged import Ragged
 from data.rationales import project, spans_of_tokens
 from data.tasks import TaskSpec
 
@@ -68,12 +67,6 @@ def table_of(*rows):
         "gold/mood": [[NAN if row[4] is None else row[4]] for row in rows],
     }
     return Dataset.from_dict(columns, features=FEATURES)
-
-
-def test_ragged_rows_are_read_back():
-    ragged = Ragged.of([[1, 2, 3], [], [4]])
-    assert [ragged.row(index).tolist() for index in range(3)] == [[1, 2, 3], [], [4]]
-    assert ragged.lengths.tolist() == [3, 0, 1]
 
 
 def test_the_tokens_of_a_row_stand_where_their_letters_stand(tiny_tokenizer):

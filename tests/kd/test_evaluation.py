@@ -9,6 +9,7 @@ from datasets import Dataset
 from data.encoding import EncodedTable
 from data.ragged import Ragged
 from data.tasks import TaskSpec
+from kd import evaluation
 from kd.evaluation import (
     baseline_scores,
     dev_scorer,
@@ -176,6 +177,27 @@ def test_the_baselines_see_only_rows_with_gold():
     scores = baseline_scores(spec, train, test, seed=0)
     for found in scores.values():
         assert (found["accuracy"], found["per_class"]["glad"]["support"]) == (1.0, 1)
+
+
+def test_the_linear_baseline_learns_from_a_limited_number_of_rows(monkeypatch):
+    """The constant answer sees all rows; without a limit pairs of words fill the memory."""
+    spec = TaskSpec("mood", classes=("sad", "glad"))
+    train = rows_of(spec, ["sad"] * 20 + ["glad"] * 10, [[1.0, 0.0]] * 20 + [[0.0, 1.0]] * 10)
+    learnt = []
+
+    def noted(texts, gold, asked, seed):
+        learnt.append((list(texts), gold.tolist()))
+        return np.zeros(len(asked), dtype=np.int64)
+
+    monkeypatch.setattr(evaluation, "tfidf_predictions", noted)
+    baseline_scores(spec, train, train, seed=0)
+    monkeypatch.setattr(evaluation, "TFIDF_ROWS", 12)
+    scores = baseline_scores(spec, train, train, seed=0)
+    (all_texts, all_gold), (texts, gold) = learnt
+    assert (all_texts, all_gold) == (list(train["text"]), [0] * 20 + [1] * 10)
+    assert len(texts) == 12
+    assert [("sad", "glad")[index] for index in gold] == texts
+    assert scores["constant"]["accuracy"] == pytest.approx(20 / 30)
 
 
 def test_a_single_train_row_has_baselines():

@@ -113,6 +113,14 @@ def test_splits_come_back_as_they_were_written(run):
     }
 
 
+def test_new_splits_leave_no_tokens_of_the_old_rows(run):
+    """They can be read back as texts that somebody may have deleted."""
+    run.tokens("old").mkdir(parents=True)
+    table = DatasetDict(dict.fromkeys(("train", "dev", "test"), Dataset.from_dict({"id": ["a"]})))
+    run.save_splits(table, {"hash": "h"})
+    assert not run.tokens("old").exists()
+
+
 def test_splits_that_are_not_there_are_asked_for_in_words(run):
     with pytest.raises(InputError, match=r"splits: holds no splits: run kd data"):
         run.load_splits()

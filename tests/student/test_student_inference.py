@@ -71,6 +71,13 @@ def test_every_row_is_in_one_batch_the_longest_first(table, limit):
     assert (np.diff(lengths[order]) <= 0).all()
 
 
+def test_batches_of_chosen_rows_hold_those_alone_the_longest_first(table):
+    lengths = table.texts.lengths + table.contexts.lengths
+    order = np.concatenate(inference_batches(table, np.array([1, 4, 6]), batch_rows=2))
+    assert sorted(order) == [1, 4, 6]
+    assert (np.diff(lengths[order]) <= 0).all()
+
+
 def test_a_batch_has_the_rows_that_were_asked_for(table):
     assert [len(batch) for batch in inference_batches(table, batch_rows=3)] == [3, 3, 1]
 

@@ -3,6 +3,7 @@
 import pytest
 
 from data.errors import InputError
+from data.readers import record
 from data.readers.record import csv_rows, lines_of, open_text, tsv_rows
 
 
@@ -31,6 +32,16 @@ def test_unreadable_bytes_are_named_by_line_and_byte(write):
         InputError, match=r"old\.tsv:3, byte 5: 0x92 is not utf-8: save the file as UTF-8, or name"
     ):
         open_text(path)
+
+
+def test_a_sign_across_two_blocks_is_read_and_a_wrong_byte_in_the_second_is_named(
+    write, monkeypatch
+):
+    monkeypatch.setattr(record, "BLOCK", 4)
+    with open_text(write("a.txt", "naïve ü")) as file:
+        assert file.read() == "naïve ü"
+    with pytest.raises(InputError, match=r"b\.txt:2, byte 3: 0x92 is not utf-8"):
+        open_text(write("b.txt", b"fine\nit\x92s"))
 
 
 def test_the_same_bytes_are_read_when_their_encoding_is_named(write):
