@@ -104,6 +104,46 @@ def test_every_class_of_every_task_is_divided_in_its_share(seed):
                 assert abs(cells[value, split] - share * number) <= 2, (value, split)
 
 
+def stratified_by_hand(groups, labels, seed):
+    """Iterative stratification as its paper writes it, with a mapping for everything."""
+    members, counts = {}, {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
+        counts.setdefault(group, Counter()).update(labels[row])
+    free = list(members)
+    np.random.default_rng(seed).shuffle(free)
+    total = sum(counts.values(), Counter())
+    room = {split: share * len(groups) for split, share in FRACTIONS.items()}
+    wanted = {s: {label: share * n for label, n in total.items()} for s, share in FRACTIONS.items()}
+    chosen = {}
+    for label in [*sorted(total, key=lambda one: (total[one], str(one))), None]:
+        for group in sorted(free, key=lambda g: -len(members[g])):
+            if group in chosen or (label is not None and label not in counts[group]):
+                continue
+            split = max(FRACTIONS, key=lambda s: (wanted[s].get(label, 0.0), room[s]))
+            chosen[group] = split
+            room[split] -= len(members[group])
+            for other, number in counts[group].items():
+                wanted[split][other] -= number
+    return [chosen[group] for group in groups]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_splits_are_those_of_the_plain_algorithm(seed):
+    """Groups of one to a dozen rows, with none to three labels each, in no order."""
+    random = np.random.default_rng(seed)
+    groups = random.integers(0, 150, 500).tolist()
+    labels = [
+        [(name, int(random.integers(0, size))) for name, size in (("a", 2), ("b", 9), ("c", 40))]
+        for _ in groups
+    ]
+    labels = [found[: random.integers(0, 4)] for found in labels]
+    splits = assign_splits(
+        groups=groups, labels=labels, given=[None] * 500, fractions=FRACTIONS, seed=seed
+    )
+    assert splits == stratified_by_hand(groups, labels, seed)
+
+
 def test_rows_without_any_label_are_divided_in_their_shares():
     splits = assign_splits(
         groups=singles(100), labels=[[]] * 100, given=[None] * 100, fractions=FRACTIONS, seed=0

@@ -138,6 +138,19 @@ def test_repeats_are_counted_and_the_more_frequent_label_counts():
     assert profiles["ER"].conflicts == ["p1"]
 
 
+def test_a_conflict_is_named_by_the_files_own_key():
+    """A person looks for it in the files, where the second text of a key is no `p1~2`."""
+    _, profiles, _ = build(
+        level_task(
+            "ER",
+            ("p1", "one text", "none", ()),
+            ("p1", "another", "none", ()),
+            ("p1", "another", "weak", ("other",)),
+        )
+    )
+    assert profiles["ER"].conflicts == ["p1"]
+
+
 def test_on_a_tie_the_label_read_first_counts():
     for order in (("weak", "none"), ("none", "weak")):
         rows = train_rows(level_task("ER", *(("p1", "text", name, ()) for name in order)))

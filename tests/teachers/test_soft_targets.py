@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -100,6 +101,7 @@ def test_loaded_soft_targets_are_mapped_and_not_copied(tmp_path):
     before = pa.total_allocated_bytes()
     loaded = load_soft_targets(path)
     assert pa.total_allocated_bytes() - before < 10_000
+    assert str(path) in Path("/proc/self/maps").read_text()
     assert not loaded.logits.flags.owndata
     assert not loaded.logits.flags.writeable
 

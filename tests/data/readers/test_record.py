@@ -42,6 +42,8 @@ def test_a_sign_across_two_blocks_is_read_and_a_wrong_byte_in_the_second_is_name
         assert file.read() == "naïve ü"
     with pytest.raises(InputError, match=r"b\.txt:2, byte 3: 0x92 is not utf-8"):
         open_text(write("b.txt", b"fine\nit\x92s"))
+    with pytest.raises(InputError, match=r"c\.txt:1, byte 5: 0xc3 is not utf-8"):
+        open_text(write("c.txt", b"fine\xc3"))
 
 
 def test_the_same_bytes_are_read_when_their_encoding_is_named(write):
