@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from data.batches import collate
+from kd.cli import main as kd
 
 BENCH = Path(__file__).resolve().parents[1] / "scripts" / "bench"
 
@@ -24,6 +25,22 @@ KEYS = {
     "merged_vs_rows": {"tokens", "time", "time_same_batch_size"},
     "scaling": {"cost_per_row", "cost_per_token_by_length", "sixth_task_without_rows"},
 }  # fmt: skip
+RUN = """
+name: tiny
+data: {{root: embedded, max_tokens: 48}}
+tasks:
+  sentiment:
+    sources:
+      - reader: sst2
+        files: {{train: sst2/train.tsv, dev: sst2/dev.tsv, test: sst2/test.tsv}}
+    limit: 48
+  reactions:
+    sources: [{{reader: empathy_reddit, files: empathy/emotional-reactions.csv}}]
+    limit: 48
+teachers: {{encoder: {encoder}, training: {{epochs: 1}}}}
+student: {{encoder: {encoder}}}
+training: {{batch_size: 16}}
+"""
 EVERYWHERE = {"benchmark", "device", "clock", "threads", "torch", "precision"}
 
 
@@ -59,6 +76,10 @@ def test_the_naive_loop_and_the_student_step_come_to_the_same_weights(bench, arg
     workload, step = bench("workload"), bench("step")
     work = workload.load(workload.parser(None).parse_args(arguments))
     work = replace(work, precision="fp32")
+    # Wider than any row: the padding of the naive loop must count nothing.
+    wide = work.config.model_copy(
+        update={"data": work.config.data.model_copy(update={"max_tokens": 80})}
+    )
     rows = work.plan.batch(0)
     models = [workload.new_model(work), workload.new_model(work, attention="sdpa")]
     start = [value.clone() for value in models[0].state_dict().values()]
@@ -67,7 +88,9 @@ def test_the_naive_loop_and_the_student_step_come_to_the_same_weights(bench, arg
     # Not AdamW: its first step is the gradient's sign, which the least rounding turns.
     ours, naive = (torch.optim.SGD(model.parameters(), lr=1.0) for model in models)
     workload.student_step(work, models[0], ours, rows)
-    step.naive_step(work, models[1], naive, step.naive_batches(work, rows), "fp32")
+    step.naive_step(
+        work, models[1], naive, step.naive_batches(replace(work, config=wide), rows), "fp32"
+    )
     moved = 0.0
     for first, second, before in zip(
         *(m.state_dict().values() for m in models), start, strict=True
@@ -103,3 +126,26 @@ def test_interleaved_variants_take_turns_and_reverse(bench):
     seconds = bench("timing").interleave(variants, rounds=3, device=torch.device("cpu"))
     assert "".join(order) == "ab" + "ab" + "ba" + "ab"  # the first two are not timed
     assert [len(values) for values in seconds.values()] == [3, 3]
+
+
+def test_without_textbrewer_the_comparison_says_that_it_was_skipped(bench, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "textbrewer", None)
+    bench("against_textbrewer").main([])
+    assert "textbrewer" in json.loads(capsys.readouterr().out)["skipped"]
+
+
+def test_both_engines_see_each_task_and_score_on_dev(bench, capsys, tiny_encoder, tmp_path):
+    against = bench("against_textbrewer")
+    if not against.has_textbrewer():
+        pytest.skip("textbrewer is absent: its comparison is left out")
+    config = tmp_path / "tiny.yaml"
+    config.write_text(RUN.format(encoder=tiny_encoder))
+    with pytest.raises(SystemExit, match=r"^0$"):
+        kd(["teach", str(config), "--runs", str(tmp_path)])
+    capsys.readouterr()
+    against.main(["--run", str(tmp_path / "tiny"), "--quick"])
+    values = json.loads(capsys.readouterr().out)
+    assert values["time"] > 0
+    assert values["examples_seen"].keys() == values["dev"].keys() == {"kd", "textbrewer"}
+    assert values["dev"]["kd"].keys() == values["dev"]["textbrewer"].keys()
+    assert all(set(seen) <= {"sentiment", "reactions"} for seen in values["examples_seen"].values())

@@ -8,7 +8,6 @@ that transformers chooses, and takes one optimizer step for all tasks. Its batch
 beforehand; ours are built inside the time. Both end with the same loss (tests/test_bench.py).
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -19,6 +18,7 @@ from workload import (
     Workload,
     autocast,
     load,
+    matmul_precision,
     new_model,
     optimizer_of,
     parser,
@@ -87,14 +87,6 @@ def naive_step(
     return total.item()
 
 
-def at_matmul_precision(name: str, action: Callable[[], object]) -> None:
-    """Run something at one of torch's float32 matmul precisions, then set the old one again."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(name)
-    action()
-    torch.set_float32_matmul_precision(before)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Time the variants and print the ratios."""
     flags = parser(__doc__)
@@ -114,13 +106,11 @@ def main(arguments: list[str] | None = None) -> None:
         for rows in batches:
             student_step(work, model, optimizer, rows)
 
-    def theirs(dropout: float, precision: str) -> None:
+    def theirs(matmul: str, dropout: float, precision: str) -> None:
         set_dropout(plain, dropout)
-        for parts in naive:
-            naive_step(work, plain, plain_optimizer, parts, precision)
-
-    def naive_at(matmul: str, dropout: float, precision: str) -> Callable[[], object]:
-        return lambda: at_matmul_precision(matmul, lambda: theirs(dropout, precision))
+        with matmul_precision(matmul):
+            for parts in naive:
+                naive_step(work, plain, plain_optimizer, parts, precision)
 
     sizes = gemms(model, work, 128 if options.quick else 2048)
     repeats = 2 if options.quick else 10
@@ -128,9 +118,9 @@ def main(arguments: list[str] | None = None) -> None:
         {
             "ours": lambda: ours(rate),
             "ours, no dropout": lambda: ours(0.0),
-            "naive": naive_at(torch_default, rate, "fp32"),
-            "naive, no dropout": naive_at(torch_default, 0.0, "fp32"),
-            "naive, our precision": naive_at(ours_matmul, rate, work.precision),
+            "naive": lambda: theirs(torch_default, rate, "fp32"),
+            "naive, no dropout": lambda: theirs(torch_default, 0.0, "fp32"),
+            "naive, our precision": lambda: theirs(ours_matmul, rate, work.precision),
             **{name: gemm_action(size, work, repeats) for name, size in sizes.items()},
         },
         rounds=rounds,

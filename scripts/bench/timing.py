@@ -15,11 +15,16 @@ Seconds = dict[str, list[float]]  # variant → seconds, one a round
 
 
 def interleave(
-    variants: Mapping[str, Callable[[], object]], *, rounds: int, device: torch.device
+    variants: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    device: torch.device,
+    warm_up: bool = True,
 ) -> Seconds:
     """Seconds of each variant in each round: A B, B A, A B …, after one untimed call of each."""
-    for action in variants.values():
-        action()
+    if warm_up:
+        for action in variants.values():
+            action()
     seconds: Seconds = {name: [] for name in variants}
     for number in range(rounds):
         names = list(variants)[:: 1 if number % 2 == 0 else -1]

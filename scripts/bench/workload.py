@@ -5,7 +5,8 @@ Letters: B = rows, L = text tokens, C = classes.
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,7 +149,7 @@ def on_device(model: StudentModel, device: torch.device) -> StudentModel:
 
 
 def set_dropout(model: StudentModel, rate: float) -> None:
-    """Set every dropout of the model, the encoder's included."""
+    """Set every dropout of the model, the encoder's own included, to one rate."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = rate
@@ -168,6 +169,15 @@ def optimizer_of(work: Workload, model: StudentModel) -> torch.optim.AdamW:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """bfloat16 autocast for bf16, none for fp32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextmanager
+def matmul_precision(name: str) -> Iterator[None]:
+    """One of torch's float32 matmul precisions for a while."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(name)
+    yield
+    torch.set_float32_matmul_precision(before)
 
 
 def forward(model: StudentModel, batch: Batch) -> StudentOutput:
