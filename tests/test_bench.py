@@ -106,6 +106,7 @@ def test_asking_the_teachers_now_gives_the_soft_targets_that_labelling_writes(
     """Otherwise the live variant would do other work than the cached one."""
     workload, live = bench("workload"), bench("cached_vs_live")
     work = workload.load(workload.parser(None).parse_args(arguments), rows=32)
+    work = replace(work, precision="fp32")
     teachers = {spec.name: live.teacher_of(work, spec) for spec in work.config.specs}
     live.label(work, teachers, tmp_path)
     cached = replace(work, table=live.with_read_targets(work, tmp_path))

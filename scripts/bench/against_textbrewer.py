@@ -150,10 +150,13 @@ def main(arguments: list[str] | None = None) -> None:
             warm_up=False,
         )
     ours = median(seconds, "label") + median(seconds, "distil")
+    time = median(seconds, "textbrewer") / ours
+    examples = {name: sum(counts.values()) for name, counts in seen.items()}
     report(
         "against_textbrewer",
         {
-            "time": median(seconds, "textbrewer") / ours,
+            "time": time,
+            "time_per_example": time * examples["kd"] / examples["textbrewer"],
             "label_share_of_ours": median(seconds, "label") / ours,
             "seconds": {"kd": ours, "textbrewer": median(seconds, "textbrewer")},
             "epochs": options.epochs,

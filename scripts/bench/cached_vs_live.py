@@ -4,7 +4,8 @@
 
 Both take the same student steps over the same batches and hear the same five teachers, untrained
 here: that changes no time. Over E epochs the ratio is E * live / (label + read + E * cached):
-labelling writes the soft targets of all rows once, and reading them is counted too.
+labelling writes the soft targets of all rows once, in float32 as kd label does, and reading them
+is counted too. Live teachers run in the student's precision, as a user's would.
 """
 
 import tempfile
@@ -17,6 +18,7 @@ from timing import interleave, median, ratio, report
 from workload import (
     Rows,
     Workload,
+    autocast,
     forward,
     load,
     new_model,
@@ -88,7 +90,8 @@ def ask(work: Workload, teachers: dict[str, StudentModel], batch: Batch, rows: R
             continue
         index = torch.from_numpy(places).to(work.device)
         part = collate(work.table, rows[places]).to(work.device)
-        output = forward(teacher, part)
+        with autocast(work.device, work.precision):
+            output = forward(teacher, part)
         soft[name][index] = output.logits[name].softmax(-1)
         if name in soft_tokens:
             chances = output.rationale_logits[name].sigmoid()
@@ -141,7 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
             "read_over_cached_epoch": ratio(seconds, "read", "cached"),
             "teachers": len(teachers),
             "rows": len(work.table),
-            "precision": {"student": work.precision, "teachers": "fp32"},
+            "precision": {"student": work.precision, "live": work.precision, "label": "fp32"},
         },
         device=work.device,
     )
