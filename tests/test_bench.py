@@ -81,7 +81,7 @@ def test_the_naive_loop_and_the_student_step_come_to_the_same_weights(bench, arg
         update={"data": work.config.data.model_copy(update={"max_tokens": 80})}
     )
     rows = work.plan.batch(0)
-    models = [workload.new_model(work), workload.new_model(work, attention="sdpa")]
+    models = [workload.new_model(work), workload.new_model(work, plain=True)]
     start = [value.clone() for value in models[0].state_dict().values()]
     for model in models:
         workload.set_dropout(model, 0.0)

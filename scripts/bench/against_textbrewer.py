@@ -10,8 +10,8 @@ task a step), in batches of the same number of rows, with the same optimizer, ra
 losses and linear annealing at temperature 1. Tokenizing and evaluation are left out of both.
 
 TextBrewer gets what its users have: a loader a task that pads to the longest row, one plain padded
-forward pass, float32 at torch's own matmul precision (its fp16 is apex's). `--their-precision bf16`
-wraps its models in autocast. Its attention is ours, the faster one on a CPU. Its loss on soft
+forward pass with the attention that transformers chooses, float32 at torch's own matmul precision
+(its fp16 is apex's). `--their-precision bf16` wraps its models in autocast. Its loss on soft
 rationales counts 1 and not rationale_weight: it has one weight for all soft losses.
 """
 
@@ -24,6 +24,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import torch
 from cached_vs_live import label
 from kd_loop import with_kd
@@ -33,6 +34,7 @@ from workload import Workload, matmul_precision, on_device, quiet
 
 from data.encoding import EncodedTable, encode_table
 from data.errors import InputError
+from data.tables import gold_of
 from kd.config_file import load_config
 from kd.evaluation import score
 from kd.hardware import new_accelerator, resolve_precision
@@ -50,11 +52,19 @@ def read_run(options: argparse.Namespace) -> tuple[Workload, EncodedTable, dict[
     """
     run = RunFolder(options.run)
     config = load_config(run.config)
+    if options.tasks:
+        unknown = sorted(set(options.tasks) - set(config.tasks))
+        if unknown:
+            raise InputError(f"--tasks: {unknown}: choose from {list(config.tasks)}")
+        chosen = {name: task for name, task in config.tasks.items() if name in options.tasks}
+        config = config.model_copy(update={"tasks": chosen})
     splits, _ = run.load_splits()
     if config.teachers.encoder != config.student.encoder:
         raise InputError(f"{run.config}: TextBrewer needs teachers with the student's tokenizer")
     tokenizer = load_tokenizer(config.student.encoder)
-    rows = splits["train"].shuffle(seed=config.seed)
+    train = splits["train"]
+    known = [np.isfinite(gold_of(train, name)).all(axis=1) for name in config.tasks]
+    rows = train.select(np.flatnonzero(np.any(known, axis=0))).shuffle(seed=config.seed)
     if options.rows is not None:
         rows = rows.select(range(min(options.rows, len(rows))))
     train_rows, dev_rows = (
@@ -102,6 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Distil both ways and print the ratio, or say why not."""
     flags = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     flags.add_argument("--run", type=Path, help="folder of a run with its teachers")
+    flags.add_argument("--tasks", nargs="+", help="some of the run's tasks; default: all")
     flags.add_argument("--rows", type=int, help="train rows, drawn at random; default: all")
     flags.add_argument("--epochs", type=float, default=4)
     flags.add_argument("--rounds", type=int, default=1)

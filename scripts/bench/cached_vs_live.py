@@ -31,7 +31,7 @@ from workload import (
 from data.batches import Batch, collate
 from data.encoding import EncodedTable
 from data.tasks import TaskSpec
-from student.inference import compute_logits
+from student.inference import compute_logits, inference_batches
 from student.model import StudentModel
 from teachers.building import new_teacher
 from teachers.soft_targets import from_logits, load_soft_targets, save_soft_targets, soft_columns
@@ -60,7 +60,9 @@ def label(work: Workload, teachers: dict[str, StudentModel], folder: Path) -> No
     """Write every teacher's soft targets of the rows of its task."""
     for spec in work.config.specs:
         rows = np.flatnonzero(work.table.known(spec.name))
-        logits = compute_logits(teachers[spec.name], work.table, rows)
+        logits = compute_logits(
+            teachers[spec.name], work.table, inference_batches(work.table, rows)
+        )
         targets = from_logits(spec, work.table, logits, rows.tolist(), "benchmark")
         save_soft_targets(targets, folder / f"{spec.name}.parquet")
 

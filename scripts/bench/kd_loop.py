@@ -1,6 +1,7 @@
 """kd's own training loop on a workload whose soft targets lie in a folder."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from workload import Workload, new_model
 
 from data.plan import make_plan
 from kd.annealing import linear
+from kd.checkpoints import Checkpoints
 from kd.hardware import new_accelerator
 from kd.run_log import RunLog
 from kd.stages.teach import recipe
@@ -33,9 +35,13 @@ def with_kd(work: Workload, epochs: float, seen: Counter[str], folder: Path) -> 
     accelerator = new_accelerator(training.precision)
     log = RunLog(folder / "logs", "student", accelerator)
     model = new_model(work)
-    numbers = recipe(training.model_copy(update={"epochs": 1, "evaluations": 1}))
+    numbers = replace(recipe(training, plan), evaluations=1)
+    checkpoints = Checkpoints(folder / "checkpoints", key="")
     # A constant score at the one evaluation, the last step's: its weights are kept, no time spent.
-    train(model, table, plan, work.losses, linear, lambda _: 0.0, numbers, accelerator,
-          log=log, title="student")  # fmt: skip
+    trained = train(
+        model, table, plan, work.losses, linear, lambda _: 0.0, numbers, accelerator,
+        checkpoints=checkpoints, log=log, title="student",
+    )  # fmt: skip
     log.close()
+    model.load_state_dict(trained.weights)
     return model

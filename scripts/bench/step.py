@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
     rounds, steps = (2, 1) if options.quick else (options.rounds, options.steps)
     batches = [work.plan.batch(number) for number in range(steps)]
     naive = [naive_batches(work, rows) for rows in batches]
-    model, plain = new_model(work), new_model(work, attention="sdpa")
+    model, plain = new_model(work), new_model(work, plain=True)
     optimizer, plain_optimizer = optimizer_of(work, model), optimizer_of(work, plain)
     rate = work.config.student.dropout
     torch_default, ours_matmul = "highest", torch.get_float32_matmul_precision()

@@ -75,7 +75,7 @@ def with_textbrewer(
     textbrewer = importlib.import_module("textbrewer")
     seen.clear()
     np.random.seed(work.config.seed)
-    student = new_model(work)
+    student = new_model(work, plain=True)
     training = work.config.training
     loaders = {task: loader(work, task, seen) for task in work.losses}
     steps = round(epochs * sum(len(batches) for batches in loaders.values()))

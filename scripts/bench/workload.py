@@ -133,13 +133,26 @@ def with_random_soft(table: EncodedTable, specs: list[TaskSpec], seed: int) -> E
     return table.with_soft(soft, soft_tokens)
 
 
-def new_model(work: Workload, *, attention: str | None = None) -> StudentModel:
-    """The untrained student in training mode; attention: another implementation than the own."""
+def new_model(work: Workload, *, plain: bool = False) -> StudentModel:
+    """The untrained student in training mode.
+
+    plain: with the attention that transformers chooses and torch's dropout, in place of ours.
+    """
     torch.manual_seed(work.config.seed)
     model = start_model(work.config, RunFolder(Path()))
-    if attention is not None:
-        model.encoder.set_attn_implementation(attention)
+    if plain:
+        make_plain(model)
     return on_device(model, work.device).train()
+
+
+def make_plain(model: StudentModel) -> None:
+    """Give a model the attention that transformers chooses and torch's own dropout."""
+    model.encoder.set_attn_implementation("sdpa")
+    if model.context_encoder is not None:
+        model.context_encoder.set_attn_implementation("sdpa")
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.__class__ = nn.Dropout
 
 
 def on_device(model: StudentModel, device: torch.device) -> StudentModel:
@@ -182,7 +195,7 @@ def matmul_precision(name: str) -> Iterator[None]:
 
 def forward(model: StudentModel, batch: Batch) -> StudentOutput:
     """The model on a batch: the one place that knows how it is called."""
-    return model(batch.input_ids, batch.attention_mask, batch.context_ids, batch.context_mask)
+    return model(*batch.inputs())
 
 
 def plain_forward(model: StudentModel, batch: Batch, task: str) -> StudentOutput:
