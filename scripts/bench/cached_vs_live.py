@@ -63,15 +63,15 @@ def label(work: Workload, teachers: dict[str, StudentModel], folder: Path) -> No
         logits = compute_logits(
             teachers[spec.name], work.table, inference_batches(work.table, rows)
         )
-        targets = from_logits(spec, work.table, logits, rows.tolist(), "benchmark")
-        save_soft_targets(targets, folder / f"{spec.name}.parquet")
+        targets = from_logits(spec, work.table, logits, rows, "benchmark")
+        save_soft_targets(targets, folder / f"{spec.name}.arrow")
 
 
 def with_read_targets(work: Workload, folder: Path) -> EncodedTable:
     """The table with the soft targets that `label` wrote."""
     soft, soft_tokens = {}, {}
     for spec in work.config.specs:
-        targets = load_soft_targets(folder / f"{spec.name}.parquet")
+        targets = load_soft_targets(folder / f"{spec.name}.arrow")
         labels, tokens = soft_columns([targets], [1.0], work.table, spec, temperature=1.0)
         soft[spec.name] = labels
         if tokens is not None:

@@ -16,7 +16,8 @@ from timing import interleave, ratio, report, spread
 from workload import Rows, Workload, load, new_model, optimizer_of, parser, student_step
 
 from data.cleaning import clean
-from data.encoding import EncodedTable, Ragged
+from data.encoding import EncodedTable
+from data.ragged import Ragged
 from student.encoders import load_tokenizer
 
 Floats = npt.NDArray[np.float32]

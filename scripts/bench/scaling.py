@@ -14,7 +14,8 @@ import numpy as np
 from timing import interleave, median, ratio, report, spread
 from workload import Workload, load, new_model, on_device, optimizer_of, parser, student_step
 
-from data.encoding import EncodedTable, Ragged
+from data.encoding import EncodedTable
+from data.ragged import Ragged
 from data.tasks import TaskSpec
 from kd.losses import TaskLoss
 from student.model import StudentConfig, StudentModel
