@@ -24,7 +24,7 @@ from kd import show
 from kd.config import Config
 from kd.config_file import load_config
 from kd.dry_run import describe
-from kd.hardware import describe_processes, processes
+from kd.hardware import describe_processes, leave_processes, processes
 from kd.interruption import Stopped
 from kd.pipeline import run_all
 from kd.prediction import predict_file
@@ -230,3 +230,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if end.code == 130:  # typer's code for Ctrl-C
             print("kd: stopped; type the same line again to go on", file=sys.stderr)
         raise
+    finally:
+        leave_processes()

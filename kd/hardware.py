@@ -1,6 +1,7 @@
 """Hardware: the Accelerator of this process, and the numeric precision that pays on it."""
 
 import ctypes
+import gc
 import os
 import sys
 from datetime import timedelta
@@ -71,6 +72,16 @@ def new_accelerator(precision: str) -> Accelerator:
         # oneDNN's float32 matmul is twice MKL's on AMD; without AMX it rounds no operand.
         torch.set_float32_matmul_precision("medium")
     return accelerator
+
+
+def leave_processes() -> None:
+    """Leave the process group, where there is one, before the interpreter ends.
+
+    Left to the interpreter's end, gloo's threads abort one process in six.
+    """
+    if torch.distributed.is_initialized():
+        gc.collect()  # what still holds the group, as a DDP model does
+        torch.distributed.destroy_process_group()
 
 
 def configure_deepspeed(accelerator: Accelerator, *, clip: float, accumulation: int) -> None:

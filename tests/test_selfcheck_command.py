@@ -37,8 +37,9 @@ def test_the_demo_is_the_same_run_however_it_is_divided_or_killed(
     settings = [*encoders, "student.layers=null", "--steps", "60"]
     with pytest.raises(SystemExit) as end:
         main(["selfcheck", str(ROOT / "configs" / "demo.yaml"), *settings])
-    lines = capsys.readouterr().out.splitlines()
-    assert end.value.code == 0, lines
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert end.value.code == 0, (lines, said.err)
     for name in EXACT:
         assert any(re.fullmatch(rf"same +0 +of 0 +{name}", line) for line in lines), (name, lines)
     for name in CLOSE:

@@ -71,9 +71,9 @@ def launched(place):
     return launch("distill", str(place / "gold.yaml"), "--runs", str(place / "two"))
 
 
-def launch(*arguments):
+def launch(*arguments, program=("-m", "kd")):
     """A command of kd in two processes."""
-    options = ["--standalone", "--nproc_per_node", "2", "-m", "kd"]
+    options = ["--standalone", "--nproc_per_node", "2", *program]
     return subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", *options, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -126,3 +126,15 @@ def test_metrics_are_the_same_to_the_last_digit_at_any_batch_size_and_in_two_pro
     assert ended.returncode == 0, ended.stderr[-3000:]
     found["two processes"] = json.loads((one / "metrics.json").read_text())
     assert all(scores == found["64"] for scores in found.values())
+
+
+def test_sharded_weights_end_as_those_of_one_process(place, one):
+    """FSDP2 needs as many passes in every process, and whole weights only when they are saved."""
+    arguments = ["distill", str(place / "gold.yaml"), "--runs", str(place / "fsdp")]
+    program = [str(ROOT / "tests" / "fsdp_on_processors.py")]
+    ended = launch(*arguments, "checkpoints.every=4", program=program)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    first, second = (
+        load_file(run / "student" / "model.safetensors") for run in (one, place / "fsdp" / "gold")
+    )
+    torch.testing.assert_close(second, first, atol=1e-5, rtol=0.0)
