@@ -75,10 +75,8 @@ def new_accelerator(precision: str) -> Accelerator:
 
 
 def leave_processes() -> None:
-    """Leave the process group, where there is one, before the interpreter ends.
-
-    Left to the interpreter's end, gloo's threads abort one process in six.
-    """
+    """Leave the process group, where there is one: gloo's threads can abort an interpreter that
+    ends with it."""
     if torch.distributed.is_initialized():
         gc.collect()  # what still holds the group, as a DDP model does
         torch.distributed.destroy_process_group()
