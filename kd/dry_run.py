@@ -10,13 +10,14 @@ from rich.table import Table
 from torch import nn
 
 from data.encoding import EncodedTable, encode_table
-from data.plan import make_plan
+from data.plan import BatchPlan
 from data.tasks import TaskSpec
 from kd.config import Config, Model, Training
 from kd.hardware import new_accelerator, resolve_precision
 from kd.show import print_profile
 from kd.stages.data import read_tables
 from kd.stages.distill import needs_teachers
+from kd.stages.teach import plan_of
 from student.encoders import load_encoder, load_tokenizer
 
 # The share of a large matmul's rate that a training comes to, evaluations and small batches
@@ -27,6 +28,7 @@ UTILISATION = 0.25
 def describe(out: Console, config: Config) -> None:
     """Print the profile, each training's rows, steps and time, and the bytes of soft targets.
 
+    The student's rows stand by task too: a task is drawn more often than its rows alone say.
     Writes nothing. Raises InputError like the stages themselves.
     """
     table, profile = read_tables(config)
@@ -34,7 +36,7 @@ def describe(out: Console, config: Config) -> None:
     new_accelerator(config.training.precision)
     rate = matmul_rate(resolve_precision(config.training.precision)) * UTILISATION
     shown = Table(box=None, pad_edge=False)
-    for column in ("training", "rows", "epochs", "steps", "tokens", "minutes (about)"):
+    for column in ("training", "rows", "epochs", "steps", "tokens seen", "minutes (about)"):
         shown.add_column(column, justify="left" if column == "training" else "right")
     minutes = soft_bytes = 0.0
     tokenized: dict[str, EncodedTable] = {}
@@ -47,24 +49,26 @@ def describe(out: Console, config: Config) -> None:
                 max_tokens=config.data.max_tokens,
             )
         rows = tokenized[model.encoder]
-        known = np.stack([rows.known(spec.name) for spec in specs], axis=1)
-        chosen = known.any(axis=1)
-        tokens = int((rows.texts.lengths + rows.contexts.lengths)[chosen].sum())
-        plan = make_plan(
-            known,
-            batch_size=training.batch_size,
-            epochs=training.epochs,
-            max_steps=training.max_steps,
-            seed=config.seed,
+        plan = plan_of(training, rows, specs, config.seed)
+        lengths = rows.texts.lengths + rows.contexts.lengths
+        drawn = plan.quotas[-1]
+        tokens = sum(
+            number * lengths[pool].mean() for number, pool in zip(drawn, plan.pools, strict=True)
         )
-        epochs = plan.steps * training.batch_size / chosen.sum()
         # Forward and backward: six operations a weight and token (Kaplan et al. 2020, section 2.1).
-        needed = 6 * _encoder_weights(model) * tokens * epochs / rate / 60
+        needed = 6 * _encoder_weights(model) * tokens / rate / 60
         minutes += needed
-        cells = (int(chosen.sum()), round(epochs, 2), plan.steps, tokens)
-        shown.add_row(title, *(f"{cell:,}" for cell in cells), f"{needed:.1f}")
-        if title != "student":
-            soft_bytes += 4 * specs[0].width * chosen.sum()
+        chosen = np.concatenate(plan.pools)
+        epochs = drawn.sum() / len(chosen)
+        shown.add_row(
+            title, f"{len(chosen):,}", f"{epochs:.2f}", f"{plan.steps:,}", f"{tokens:,.0f}",
+            f"{needed:.1f}",
+        )  # fmt: skip
+        if title == "student":
+            for spec in specs:
+                shown.add_row(f"  {spec.name}", *_share_of(spec.name, rows, plan))
+        else:
+            soft_bytes += 4 * specs[0].width * len(chosen)
             if specs[0].has_rationale:
                 soft_bytes += 12 * rows.texts.lengths[chosen].sum()
     out.print(shown)
@@ -72,6 +76,14 @@ def describe(out: Console, config: Config) -> None:
         f"objective {config.training.objective}; soft targets about {soft_bytes / 1e6:.1f} MB; "
         f"all trainings about {minutes:.0f} minutes on this machine"
     )
+
+
+def _share_of(task: str, rows: EncodedTable, plan: BatchPlan) -> tuple[str, str, str]:
+    """A task's rows, how often each is drawn, and the steps that hold one, as cells."""
+    has_task = np.array([rows.known(task, pool[:1])[0] for pool in plan.pools])
+    number = int(rows.known(task).sum())
+    steps = int((np.diff(plan.quotas, axis=0)[:, has_task].sum(axis=1) > 0).sum())
+    return f"{number:,}", f"{plan.quotas[-1][has_task].sum() / number:.2f}", f"{steps:,}"
 
 
 def _trainings(config: Config) -> Iterator[tuple[str, list[TaskSpec], Model, Training]]:

@@ -215,6 +215,12 @@ def test_a_dry_run_writes_nothing(config, tmp_path, monkeypatch, capsys):
     assert "30 texts: train 21, dev 3, test 6" in shown
 
 
+def test_a_dry_run_says_how_often_the_student_sees_each_tasks_rows(config, capsys):
+    main_ok("run", config, "training.batch_size=7", "training.epochs=2", "--dry-run")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["mood", "21", "2.00", "6"] in lines
+
+
 def test_a_dry_run_of_gold_alone_names_no_teacher(config, capsys):
     main_ok("run", config, "training.objective=gold", "--dry-run")
     assert "teacher" not in capsys.readouterr().out

@@ -3,12 +3,10 @@
 from contextlib import closing
 from functools import partial
 
-import numpy as np
 from accelerate.utils import set_seed
 from datasets import DatasetDict
 
 from data.encoding import EncodedTable
-from data.plan import make_plan
 from kd.annealing import SCHEDULES, Schedule, constant
 from kd.config import Config, StudentTraining
 from kd.evaluation import dev_scorer
@@ -18,6 +16,7 @@ from kd.stages.teach import (
     encoder_files,
     new_checkpoints,
     new_log,
+    plan_of,
     recipe,
     save_model,
     task_loss,
@@ -168,15 +167,7 @@ def _distill(
     rows = with_targets(config, encoded["train"], targets)
     set_seed(config.seed)
     model = start_model(config, run)
-    plan = make_plan(
-        np.stack([rows.known(spec.name) for spec in specs], axis=1),
-        batch_size=training.batch_size,
-        epochs=training.epochs,
-        max_steps=training.max_steps,
-        seed=config.seed,
-        sampling=training.sampling,
-        alpha=training.alpha,
-    )
+    plan = plan_of(training, rows, specs, config.seed)
     checkpoints = new_checkpoints(config, run, "distill", key)
     log = new_log(config, run, "distill", accelerator)
     with closing(log):

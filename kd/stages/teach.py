@@ -1,5 +1,6 @@
 """Stage teach: one fine-tuned teacher a task."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,12 @@ from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase
 
 from data.encoding import EncodedTable
-from data.plan import BatchPlan, make_plan
+from data.plan import BatchPlan, Sampling, make_plan
 from data.tasks import TaskSpec
 from kd.annealing import constant
 from kd.atomic import new_folder
 from kd.checkpoints import Checkpoints
-from kd.config import Config, Teacher, Training
+from kd.config import Config, StudentTraining, Teacher, Training
 from kd.evaluation import dev_scorer
 from kd.hardware import new_accelerator
 from kd.losses import TaskLoss
@@ -99,13 +100,7 @@ def _teach(
         max_tokens=config.data.max_tokens,
     )
     training = settings.training
-    plan = make_plan(
-        encoded["train"].known(spec.name)[:, None],
-        batch_size=training.batch_size,
-        epochs=training.epochs,
-        max_steps=training.max_steps,
-        seed=config.seed,
-    )
+    plan = plan_of(training, encoded["train"], [spec], config.seed)
     losses = {spec.name: task_loss(config, spec, training, encoded["train"])}
     checkpoints = new_checkpoints(config, run, f"teach-{name}", key)
     log = new_log(config, run, f"teach-{name}", accelerator)
@@ -136,6 +131,25 @@ def new_log(config: Config, run: RunFolder, training: str, accelerator: Accelera
     """The log of a training."""
     settings = config.logs
     return RunLog(run.logs, training, accelerator, every=settings.every, with_rows=settings.rows)
+
+
+def plan_of(
+    training: Training, table: EncodedTable, specs: Sequence[TaskSpec], seed: int
+) -> BatchPlan:
+    """The batches of a training on the rows that have a target of one of its tasks."""
+    sampling: Sampling = "proportional"
+    alpha = 1.0
+    if isinstance(training, StudentTraining):
+        sampling, alpha = training.sampling, training.alpha
+    return make_plan(
+        np.stack([table.known(spec.name) for spec in specs], axis=1),
+        batch_size=training.batch_size,
+        epochs=training.epochs,
+        max_steps=training.max_steps,
+        seed=seed,
+        sampling=sampling,
+        alpha=alpha,
+    )
 
 
 def task_loss(config: Config, spec: TaskSpec, training: Training, table: EncodedTable) -> TaskLoss:
