@@ -12,7 +12,7 @@ from torch import nn
 from data.encoding import EncodedTable, encode_table
 from data.plan import BatchPlan
 from data.tasks import TaskSpec
-from kd.config import Config, Model, Training
+from kd.config import Config, Model, Teacher, Training
 from kd.hardware import new_accelerator, resolve_precision
 from kd.show import print_profile
 from kd.stages.data import read_tables
@@ -22,7 +22,7 @@ from student.encoders import load_encoder, load_tokenizer
 
 # The share of a large matmul's rate that a training comes to, evaluations and small batches
 # included. For planning, not a benchmark.
-UTILISATION = 0.25
+UTILISATION = 0.35
 
 
 def describe(out: Console, config: Config) -> None:
@@ -50,18 +50,20 @@ def describe(out: Console, config: Config) -> None:
             )
         rows = tokenized[model.encoder]
         plan = plan_of(training, rows, specs, config.seed)
-        lengths = rows.texts.lengths + rows.contexts.lengths
         drawn = plan.quotas[-1]
-        tokens = sum(
-            number * lengths[pool].mean() for number, pool in zip(drawn, plan.pools, strict=True)
+        texts, contexts = (
+            sum(n * lengths[pool].mean() for n, pool in zip(drawn, plan.pools, strict=True))
+            for lengths in (rows.texts.lengths, rows.contexts.lengths)
         )
-        # Forward and backward: six operations a weight and token (Kaplan et al. 2020, section 2.1).
-        needed = 6 * _encoder_weights(model) * tokens / rate / 60
+        # Two operations a weight and token forward, four backward (Kaplan et al. 2020, sec. 2.1).
+        is_frozen = isinstance(model, Teacher) and model.seeker_encoder == "frozen"
+        operations = 6 * texts + (2 if is_frozen else 6) * contexts
+        needed = _encoder_weights(model) * operations / rate / 60
         minutes += needed
         chosen = np.concatenate(plan.pools)
         epochs = drawn.sum() / len(chosen)
         shown.add_row(
-            title, f"{len(chosen):,}", f"{epochs:.2f}", f"{plan.steps:,}", f"{tokens:,.0f}",
+            title, f"{len(chosen):,}", f"{epochs:.2f}", f"{plan.steps:,}", f"{texts + contexts:,.0f}",
             f"{needed:.1f}",
         )  # fmt: skip
         if title == "student":
