@@ -14,7 +14,7 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from data.ragged import Ragged, Rows
+from data.ragged import Ragged, RowNumbers
 from data.rationales import token_labels
 from data.tables import gold_of
 from data.tasks import TaskSpec
@@ -74,7 +74,7 @@ class EncodedTable:
             soft_tokens={task: values[tokens] for task, values in self.soft_tokens.items()},
         )
 
-    def take(self, rows: Rows) -> "EncodedTable":
+    def take(self, rows: RowNumbers) -> "EncodedTable":
         """A copy of some rows."""
         tokens = self.texts.places(rows)
         return replace(

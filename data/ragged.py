@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Ragged:
         starts = self.starts[start : stop + 1]
         return Ragged(self.values[starts[0] : starts[-1]], starts - starts[0])
 
-    def places(self, rows: Rows) -> Rows:
+    def places(self, rows: RowNumbers) -> RowNumbers:
         """Where the values of some rows stand in `values`, row after row."""
         lengths = self.starts[rows + 1] - self.starts[rows]
         before = np.cumsum(lengths) - lengths
         return np.repeat(self.starts[rows] - before, lengths) + np.arange(lengths.sum())
 
-    def take(self, rows: Rows) -> "Ragged":
+    def take(self, rows: RowNumbers) -> "Ragged":
         """A copy of some rows."""
         lengths = self.starts[rows + 1] - self.starts[rows]
         return Ragged.from_lengths(self.values[self.places(rows)], lengths)

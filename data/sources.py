@@ -1,5 +1,6 @@
 """Sources: where a task's rows come from, as a config names it, and the records they hold."""
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -139,7 +140,7 @@ class Source(BaseModel):
 
     def _read(self, path: Path) -> Iterator[Record]:
         try:
-            "".encode(self.encoding)
+            codecs.lookup(self.encoding)
         except LookupError:
             raise InputError(f"{path}: {self.encoding!r} is no encoding: try utf-8") from None
         if self.reader == "table":

@@ -18,7 +18,7 @@ Weights = dict[str, torch.Tensor]
 
 
 @dataclass
-class Progress:
+class State:
     """How far a training is, and its best weights so far (of the main process, on the CPU)."""
 
     weights: Weights
@@ -31,7 +31,7 @@ class Progress:
 @dataclass(frozen=True)
 class Checkpoints:
     """FOLDER/step-00000500/: accelerate's state (weights, optimizer, scaler), progress.json, and
-    best.safetensors. The schedules, the rows and the random numbers follow from the step alone.
+    best.safetensors. Schedules, rows and random numbers follow from the step and the process.
 
     key: what the training depends on; a checkpoint of another key is not resumed.
     every: steps between checkpoints, 0 for none but when stopped. keep: the last ones kept.
@@ -46,9 +46,9 @@ class Checkpoints:
         """Whether to write one after that many steps."""
         return self.every > 0 and step % self.every == 0
 
-    def save(self, accelerator: Accelerator, progress: Progress) -> None:
+    def save(self, accelerator: Accelerator, state: State) -> None:
         """Write a checkpoint, whole or not at all, and delete the oldest; all processes call it."""
-        place = self.folder / f"step-{progress.step:08d}"
+        place = self.folder / f"step-{state.step:08d}"
         temporary = self.folder / f".{place.name}.part"
         if accelerator.is_main_process:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -56,9 +56,9 @@ class Checkpoints:
         accelerator.wait_for_everyone()
         accelerator.save_state(str(temporary))
         if accelerator.is_main_process:
-            if progress.weights:
-                save_file(progress.weights, temporary / "best.safetensors")
-            about = {name: value for name, value in vars(progress).items() if name != "weights"}
+            if state.weights:
+                save_file(state.weights, temporary / "best.safetensors")
+            about = {name: value for name, value in vars(state).items() if name != "weights"}
             about |= {"key": self.key, "processes": accelerator.num_processes}
             (temporary / "progress.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
         accelerator.wait_for_everyone()
@@ -70,17 +70,19 @@ class Checkpoints:
                 shutil.rmtree(old)
         accelerator.wait_for_everyone()
 
-    def resume(self, accelerator: Accelerator) -> Progress:
+    def resume(self, accelerator: Accelerator) -> State:
         """Load the newest checkpoint of this training into what `accelerator` prepared.
 
         Without one the training starts anew, and checkpoints of another key are deleted.
         Raises InputError when this number of processes can't read it.
         """
-        place, about = broadcast_object_list([self._newest()])[0]
+        place, about = broadcast_object_list(
+            [self._newest() if accelerator.is_main_process else (None, {})]
+        )[0]
         if place is None:
             if accelerator.is_main_process:
                 self.clear()
-            return Progress({})
+            return State({})
         is_deepspeed = accelerator.distributed_type == DistributedType.DEEPSPEED
         if is_deepspeed and about["processes"] != accelerator.num_processes:
             raise InputError(
@@ -89,7 +91,7 @@ class Checkpoints:
             )
         accelerator.load_state(str(place))
         best = place / "best.safetensors"
-        return Progress(
+        return State(
             weights=load_file(best) if accelerator.is_main_process and best.is_file() else {},
             step=about["step"],
             best_score=about["best_score"],

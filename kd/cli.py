@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from kd import show
 from kd.config import Config
 from kd.config_file import load_config
 from kd.dry_run import describe
-from kd.hardware import describe_processes, leave_processes, processes
+from kd.hardware import by_main_process, describe_processes, leave_processes, processes
 from kd.interruption import Stopped
 from kd.pipeline import run_all
 from kd.prediction import predict_file
@@ -61,11 +62,12 @@ def _open(
 ) -> tuple[Config, RunFolder]:
     loaded = load_config(config, overrides or ())
     run = RunFolder(runs / loaded.name)
-    state = processes()
-    if state.is_main_process:
+
+    def claim() -> None:
         run.open(loaded, overwrite=overwrite)
         out.print(describe_processes(), style="dim")
-    state.wait_for_everyone()
+
+    by_main_process(claim)
     return loaded, run
 
 
@@ -169,11 +171,12 @@ def selfcheck(
     overrides: Overrides = None,
     steps: Annotated[int, typer.Option(min=6, help="of each training")] = 24,
 ) -> None:
-    """Compare runs in 1 and 2 processes, in micro-steps, and killed and resumed.
+    """Compare runs in 1 and 2 processes, in micro-steps, and killed and resumed, all on CPUs.
 
     Exit status 1 when two are further apart than they may be.
     """
     loaded = load_config(config, overrides or ())
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with TemporaryDirectory(prefix="kd-selfcheck-") as folder:
         checks = check_runs(loaded, Path(folder), steps, random.randrange(2**32))
         if not show.print_checks(out, checks):

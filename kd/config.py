@@ -129,14 +129,14 @@ class Training(Settings):
         return self
 
 
-class Checkpoints(Settings):
+class CheckpointSettings(Settings):
     """How much of a training is lost when the machine is; the result does not depend on it."""
 
     every: int = Field(500, ge=0, description="optimizer steps; 0: only on SIGTERM and Ctrl-C")
     keep: int = Field(1, ge=1, description="the last ones")
 
 
-class Logs(Settings):
+class LogSettings(Settings):
     """What a training writes down; the result does not depend on it."""
 
     every: int = Field(10, ge=1, description="optimizer steps between two lines")
@@ -220,8 +220,8 @@ class Config(Settings):
     teachers: Teachers = Teachers()
     student: Student = Student()
     training: StudentTraining = StudentTraining()
-    checkpoints: Checkpoints = Checkpoints()
-    logs: Logs = Logs()
+    checkpoints: CheckpointSettings = CheckpointSettings()
+    logs: LogSettings = LogSettings()
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Config":

@@ -63,8 +63,8 @@ def describe(out: Console, config: Config) -> None:
         chosen = np.concatenate(plan.pools)
         epochs = drawn.sum() / len(chosen)
         shown.add_row(
-            title, f"{len(chosen):,}", f"{epochs:.2f}", f"{plan.steps:,}", f"{texts + contexts:,.0f}",
-            f"{needed:.1f}",
+            title, f"{len(chosen):,}", f"{epochs:.2f}", f"{plan.steps:,}",
+            f"{texts + contexts:,.0f}", f"{needed:.1f}",
         )  # fmt: skip
         if title == "student":
             for spec in specs:

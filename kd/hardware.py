@@ -4,12 +4,13 @@ import ctypes
 import gc
 import os
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, broadcast_object_list
 
 from data.errors import InputError
 
@@ -36,21 +37,39 @@ def processes() -> PartialState:
     Without cpu=True accelerate takes each rank on a CPU host for "0 of 1".
     Raises InputError when a launcher was asked for several processes and started one.
     """
-    # accelerate's launcher of one process names a meeting place only when asked for several.
-    launched = "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ
+    # accelerate's launcher on CPUs starts one; it names a meeting place if asked for several.
+    launched = os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_ADDR" in os.environ
     if launched and "WORLD_SIZE" not in os.environ:
         raise InputError(
-            "accelerate launch was asked for several processes and started one: "
-            "use accelerate launch --multi_gpu (on CPUs too) or torchrun"
+            "accelerate launch --cpu starts one process, and MASTER_ADDR speaks of several: "
+            "use accelerate launch --multi_gpu (on CPUs too) or torchrun, or unset MASTER_ADDR"
         )
     # While the main process reads files or fits a baseline the others wait for it.
     return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(hours=6))
 
 
+def by_main_process(action: Callable[[], None]) -> None:
+    """Have the main process do something while the others wait; all must call it.
+
+    The InputError of a user's mistake ends every process, and the main one tells of it.
+    """
+    state = processes()
+    error: InputError | None = None
+    if state.is_main_process:
+        try:
+            action()
+        except InputError as mistake:
+            error = mistake
+    failed = broadcast_object_list([error is not None])[0]
+    if error is not None:
+        raise error
+    if failed:
+        sys.exit(2)
+
+
 def new_accelerator(precision: str) -> Accelerator:
     """An Accelerator that really is one of WORLD_SIZE processes.
 
-    Without cpu=True accelerate starts independent trainings on a CPU host, each rank "0 of 1".
     Raises RuntimeError when the processes do not see each other.
     """
     resolved = resolve_precision(precision)

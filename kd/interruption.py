@@ -10,6 +10,8 @@ import torch
 from accelerate import Accelerator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Several processes agree by a collective whose answer the host waits for, on GPUs this seldom.
+GPU_STEPS = 10
 
 
 class Stopped(Exception):
@@ -23,26 +25,25 @@ class Stopped(Exception):
 class Interruption:
     """The signal that came, if any, agreed upon by all processes."""
 
-    def __init__(self, accelerator: Accelerator, every: int) -> None:
+    def __init__(self, accelerator: Accelerator) -> None:
         self.received = 0
         self._accelerator = accelerator
-        # The agreement is a collective with an answer on the host, which a GPU would wait for.
-        self._every = every if accelerator.device.type == "cuda" else 1
+        self._every = GPU_STEPS if accelerator.device.type == "cuda" else 1
 
-    def agreed(self, step: int) -> int:
+    def agreed(self, step: int, is_last: bool) -> int:
         """The signal's number, or 0, the same in every process; all must ask after each step."""
         if self._accelerator.num_processes == 1:
             return self.received
-        if step % self._every:
+        if step % self._every and not is_last:
             return 0
         mine = torch.tensor(self.received, device=self._accelerator.device)
         return int(self._accelerator.reduce(mine, "max").item())
 
 
 @contextmanager
-def caught_signals(accelerator: Accelerator, every: int) -> Iterator[Interruption]:
+def caught_signals(accelerator: Accelerator) -> Iterator[Interruption]:
     """Within the block the first SIGTERM or SIGINT is only noted; a second one acts as ever."""
-    interruption = Interruption(accelerator, every)
+    interruption = Interruption(accelerator)
     if threading.current_thread() is not threading.main_thread():
         yield interruption  # signals are the main thread's
         return

@@ -113,6 +113,8 @@ class RunFolder:
         )
         state.wait_for_everyone()
         if done:
+            if state.is_main_process:  # a kill may have come between the mark and this
+                shutil.rmtree(self.checkpoints(stage), ignore_errors=True)
             return False
         if state.is_main_process:
             stamp.unlink(missing_ok=True)

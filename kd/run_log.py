@@ -30,7 +30,7 @@ class RunLog:
         self.every = every
         self._folder, self._name = folder, name
         self._is_main, self._with_rows = accelerator.is_main_process, with_rows
-        self._process = accelerator.process_index
+        self._process, self._processes = accelerator.process_index, accelerator.num_processes
         self._numbers: TextIO | None = None
         self._rows: TextIO | None = None
         self._trackers: list[GeneralTracker] = []
@@ -42,6 +42,9 @@ class RunLog:
             rows = self._folder / f"{self._name}.rows-{self._process}.jsonl"
             self._rows = _opened(rows, step)
         if self._is_main:
+            for path in self._folder.glob(f"{self._name}.rows-*.jsonl"):
+                if int(path.stem.rpartition("-")[2]) >= self._processes:
+                    _opened(path, step).close()  # of a process that is no more
             self._numbers = _opened(self._folder / f"{self._name}.jsonl", step)
             if find_spec("tensorboard") is not None:
                 if step == 0:  # another training of that name would be drawn over the first

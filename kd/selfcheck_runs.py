@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import torch
 from datasets import DatasetDict
 
 from data.errors import InputError
@@ -35,6 +34,7 @@ class SelfcheckRuns:
         self.config.write_text(dump_config(config), encoding="utf-8")
         self.base = RunFolder(folder / "base" / config.name)
         self._loaded = config
+        self._said = folder / "stderr.txt"  # of the latest command
 
     def prepare(self) -> None:
         """Splits of few rows, teachers of two steps, and what they say."""
@@ -58,9 +58,11 @@ class SelfcheckRuns:
             copy = self._copy(f"killed-{processes}-{attempt}")
             step = chance.randrange(1, max(2, self.steps // 2))
             started = self._start("distill", (), processes, copy.path.parent)
-            while started.poll() is None and _last_step(copy) < step:
-                time.sleep(0.001)
-            _kill(started)
+            try:
+                while started.poll() is None and _last_step(copy) < step:
+                    time.sleep(0.001)
+            finally:
+                _kill(started)
             if not (copy.student / "model.safetensors").exists():
                 step = _last_step(copy)
                 self._run("distill", (), processes, copy.path.parent)
@@ -77,15 +79,19 @@ class SelfcheckRuns:
 
     def _run(self, command: str, overrides: Sequence[str], processes: int, runs: Path) -> None:
         started = self._start(command, overrides, processes, runs)
-        _, said = started.communicate()
-        if started.returncode != 0:
-            lines = [line for line in said.splitlines() if line.strip()] or ["no message"]
+        try:
+            status = started.wait()
+        finally:
+            _kill(started)
+        if status != 0:
+            lines = [line for line in self._said.read_text().splitlines() if line.strip()]
             ours = [line for line in lines if line.startswith("kd: ")]
-            raise InputError(f"kd {command} in {processes} processes: {(ours or lines)[-1]}")
+            last = (ours or lines or ["no message"])[-1]
+            raise InputError(f"kd {command} in {processes} processes: {last}")
 
     def _start(
         self, command: str, overrides: Sequence[str], processes: int, runs: Path
-    ) -> subprocess.Popen[str]:
+    ) -> subprocess.Popen[bytes]:
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
         settings = [
             *overrides,
@@ -95,19 +101,18 @@ class SelfcheckRuns:
             "logs.every=1",
             "logs.rows=true",
         ]
-        variables = {**os.environ, "OMP_NUM_THREADS": "1"}
-        if torch.cuda.device_count() < 2:
-            variables["CUDA_VISIBLE_DEVICES"] = ""  # two processes can't share one GPU
-        return subprocess.Popen(
-            [
-                sys.executable, *(launcher if processes > 1 else []), "-m", "kd", command,
-                str(self.config), *settings, "--runs", str(runs), "--overwrite",
-            ],
-            env=variables,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
+        # On CPUs, where equal bits can be asked for.
+        variables = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        with self._said.open("wb") as said:  # a pipe that nobody reads would stop the command
+            return subprocess.Popen(
+                [
+                    sys.executable, *(launcher if processes > 1 else []), "-m", "kd", command,
+                    str(self.config), *settings, "--runs", str(runs), "--overwrite",
+                ],
+                env=variables,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )  # fmt: skip
 
 
 def _last_step(run: RunFolder) -> int:
@@ -117,14 +122,14 @@ def _last_step(run: RunFolder) -> int:
     return int(json.loads(lines[-1])["step"]) if lines else -1
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL for a launcher and all that it started; nothing if it has ended."""
     with suppress(psutil.NoSuchProcess):
         launcher = psutil.Process(process.pid)
         for one in [*launcher.children(recursive=True), launcher]:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-    process.communicate()
+    process.wait()
 
 
 def _few_rows(table: DatasetDict, tasks: Sequence[str]) -> DatasetDict:

@@ -13,7 +13,7 @@ from data.tasks import TaskSpec
 from data.token_files import map_tokens, write_tokens
 from kd.atomic import new_folder
 from kd.config import Config
-from kd.hardware import processes
+from kd.hardware import by_main_process
 from kd.run_folder import RunFolder, content_key
 
 
@@ -32,11 +32,13 @@ def encoded_rows(
     rows = concatenate_datasets([table[split] for split in SPLITS])
     limit = config.data.max_tokens
     folder = run.tokens(content_key(table_hash, limit, tokenizer_hash(tokenizer)))
-    state = processes()
-    if state.is_main_process and not folder.is_dir():
-        with new_folder(folder) as temporary:
-            write_tokens(temporary, rows, tokenizer, config.specs, max_tokens=limit)
-    state.wait_for_everyone()
+
+    def write() -> None:
+        if not folder.is_dir():
+            with new_folder(folder) as temporary:
+                write_tokens(temporary, rows, tokenizer, config.specs, max_tokens=limit)
+
+    by_main_process(write)
     return map_tokens(folder, rows, tokenizer, specs)
 
 

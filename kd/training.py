@@ -18,7 +18,7 @@ from data.encoding import EncodedTable
 from data.errors import InputError
 from data.plan import BatchPlan, shard
 from kd.annealing import Schedule
-from kd.checkpoints import Checkpoints, Progress, Weights
+from kd.checkpoints import Checkpoints, State, Weights
 from kd.hardware import configure_deepspeed
 from kd.interruption import Stopped, caught_signals
 from kd.losses import TaskLoss, batch_loss
@@ -76,9 +76,9 @@ def train(
     """Train the model and return its best weights by `dev_score`, which selection uses.
 
     Losses are divided by the counts of the whole global batch, which every process computes from
-    the plan, so the gradient is the same for any number of processes and micro-steps. The rows, the
-    schedules and the random numbers of a step follow from the step's number, so a training that
-    goes on from a checkpoint is the one that was never stopped.
+    the plan, so without dropout the gradient is the same for any number of processes and
+    micro-steps. Rows and schedules follow from the step's number, what is dropped from that and the
+    process's, so a training that goes on from a checkpoint is the one that was never stopped.
 
     Raises InputError when a batch can't be divided among the processes or the loss is not finite,
     and Stopped, after a checkpoint, on SIGTERM or SIGINT.
@@ -96,15 +96,17 @@ def train(
         max(1, round(plan.steps * number / recipe.evaluations))
         for number in range(1, recipe.evaluations + 1)
     }
-    progress = checkpoints.resume(accelerator)
-    log.open(progress.step)
+    state = checkpoints.resume(accelerator)
+    log.open(state.step)
     bar = tqdm(
-        total=plan.steps, initial=progress.step, desc=title, leave=False, delay=2,
+        total=plan.steps, initial=state.step, desc=title, leave=False, delay=2,
         disable=None if accelerator.is_main_process else True,
     )  # fmt: skip
     prepared.train()
-    with bar, caught_signals(accelerator, log.every) as interruption:
-        for step in range(progress.step, plan.steps):
+    with bar, caught_signals(accelerator) as interruption:
+        for step in range(state.step, plan.steps):
+            if state.without_better >= recipe.patience:
+                break
             gold_weight = schedule(step / plan.steps)
             factor = rate_factor((step + 1) / (plan.steps + 1), recipe.warmup)
             set_rates(optimizer, factor)  # before the backward pass, where DeepSpeed steps
@@ -116,9 +118,9 @@ def train(
                 prepared, optimizer, table, parts, losses, accelerator,
                 gold_weight=gold_weight, counts=target_counts(table, rows), clip=recipe.clip,
             )  # fmt: skip
-            progress.step = step + 1
+            state.step = step + 1
             bar.update()
-            if step % log.every == 0 or progress.step == plan.steps:
+            if step % log.every == 0 or state.step == plan.steps:
                 losses_now = summed(shares, accelerator)
                 if not all(map(math.isfinite, losses_now.values())):
                     raise InputError(
@@ -127,22 +129,21 @@ def train(
                     )
                 rates = {"gold_weight": gold_weight, "learning_rate": recipe.learning_rate * factor}
                 log.write(step, {**rates, **losses_now})
-            if progress.step in evaluate_at:
+            if state.step in evaluate_at:
                 # One process decides for all: a difference in one answer must not part them.
                 score = broadcast_object_list([dev_score(model)])[0]
                 prepared.train()
-                keep_best(progress, score, prepared, accelerator)
+                keep_best(state, score, prepared, accelerator)
                 log.write(step, {"dev_score": score})
-                bar.set_postfix(dev=f"{score:.3f}", best=f"{progress.best_score:.3f}")
-                if progress.without_better >= recipe.patience:
-                    break
-            signal = interruption.agreed(progress.step)
-            if signal or checkpoints.are_due(progress.step):
-                checkpoints.save(accelerator, progress)
+                bar.set_postfix(dev=f"{score:.3f}", best=f"{state.best_score:.3f}")
+            is_over = state.step == plan.steps or state.without_better >= recipe.patience
+            signal = interruption.agreed(state.step, is_over)
+            if signal or checkpoints.are_due(state.step):
+                checkpoints.save(accelerator, state)
             if signal:
-                raise Stopped(signal, progress.step)
+                raise Stopped(signal, state.step)
     accelerator.free_memory()
-    return Trained(progress.weights, progress.best_score, progress.best_step, progress.step)
+    return Trained(state.weights, state.best_score, state.best_step, state.step)
 
 
 def check_batch_size(plan: BatchPlan, processes: int, accumulation: int) -> None:
@@ -211,18 +212,16 @@ def summed(shares: dict[str, torch.Tensor], accelerator: Accelerator) -> dict[st
     }
 
 
-def keep_best(
-    progress: Progress, score: float, model: torch.nn.Module, accelerator: Accelerator
-) -> None:
+def keep_best(state: State, score: float, model: torch.nn.Module, accelerator: Accelerator) -> None:
     """Note a dev score, and the weights where it is the best so far."""
-    if score <= progress.best_score:
-        progress.without_better += 1
+    if score <= state.best_score:
+        state.without_better += 1
         return
-    progress.best_score, progress.best_step = score, progress.step
-    progress.without_better = 0
+    state.best_score, state.best_step = score, state.step
+    state.without_better = 0
     weights = accelerator.get_state_dict(model)
     if accelerator.is_main_process:
-        progress.weights = {
+        state.weights = {
             name: tensor.detach().to("cpu", copy=True).contiguous()
             for name, tensor in weights.items()
         }

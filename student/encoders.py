@@ -186,7 +186,8 @@ def cut_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMod
 def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
     """Set every dropout of an encoder's configuration, whatever its architecture calls them."""
     for key, value in config.to_dict().items():
-        if "dropout" in key and isinstance(value, float) and "classifier" not in key:
+        is_rate = isinstance(value, int | float) and not isinstance(value, bool)
+        if "dropout" in key and "classifier" not in key and is_rate:
             setattr(config, key, dropout)
 
 

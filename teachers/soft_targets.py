@@ -19,7 +19,7 @@ from scipy.special import expit
 
 from data.encoding import EncodedTable, Floats, Ints
 from data.errors import InputError
-from data.ragged import Ragged, Rows
+from data.ragged import Ragged, RowNumbers
 from data.rationales import project
 from data.tasks import TaskSpec
 from student.inference import Logits
@@ -44,7 +44,7 @@ class SoftTargets:
 
 
 def from_logits(
-    spec: TaskSpec, table: EncodedTable, logits: Logits, rows: Rows, fingerprint: str
+    spec: TaskSpec, table: EncodedTable, logits: Logits, rows: RowNumbers, fingerprint: str
 ) -> SoftTargets:
     """The soft targets of the chosen rows of a table that a teacher has read."""
     spans, token_logits = None, None

@@ -84,7 +84,7 @@ def test_the_naive_loop_and_the_student_step_come_to_the_same_weights(bench, arg
     models = [workload.new_model(work), workload.new_model(work, plain=True)]
     start = [value.clone() for value in models[0].state_dict().values()]
     for model in models:
-        workload.set_dropout(model, 0.0)
+        workload.use_dropout(model, 0.0)
     # Not AdamW: its first step is the gradient's sign, which the least rounding turns.
     ours, naive = (torch.optim.SGD(model.parameters(), lr=1.0) for model in models)
     workload.student_step(work, models[0], ours, rows)

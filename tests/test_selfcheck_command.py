@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 from kd.cli import main
 
@@ -27,7 +26,6 @@ CLOSE = [
 ]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="it compares the bits of processors")
 def test_the_demo_is_the_same_run_however_it_is_divided_or_killed(
     tiny_encoder, capsys, monkeypatch, tmp_path
 ):

@@ -138,3 +138,11 @@ def test_sharded_weights_end_as_those_of_one_process(place, one):
         load_file(run / "student" / "model.safetensors") for run in (one, place / "fsdp" / "gold")
     )
     torch.testing.assert_close(second, first, atol=1e-5, rtol=0.0)
+
+
+def test_a_mistake_is_told_once_and_without_a_traceback_of_ours(place, one):
+    ended = launch("distill", str(place / "gold.yaml"), "seed=7", "--runs", str(place / "one"))
+    assert ended.returncode != 0
+    ours = ended.stderr.partition("torch/distributed/elastic")[0]
+    assert ours.count("was made with another config") == 1
+    assert "Traceback" not in ours

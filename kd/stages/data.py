@@ -10,7 +10,7 @@ from data.errors import InputError
 from data.rows import TaskRecords
 from data.tables import build_table, table_hash
 from kd.config import Config
-from kd.hardware import processes
+from kd.hardware import by_main_process
 from kd.run_folder import RunFolder, content_key
 from student.encoders import load_tokenizer
 
@@ -100,7 +100,6 @@ def data_stage(config: Config, run: RunFolder) -> bool:
     """Write the splits unless they are there already; True when it ran."""
 
     def write() -> None:
-        if processes().is_main_process:
-            run.save_splits(*read_tables(config))
+        by_main_process(lambda: run.save_splits(*read_tables(config)))
 
     return run.once("data", data_key(config), write, result=run.splits / "profile.json")

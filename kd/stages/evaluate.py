@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from kd.evaluation import (
     score_sharma2020,
 )
 from kd.gathering import gather_logits
-from kd.hardware import new_accelerator, processes
+from kd.hardware import by_main_process, new_accelerator
 from kd.run_folder import WITHOUT_EFFECT, RunFolder, check_model, content_key, model_files
 from kd.stages.distill import load_all_targets, needs_teachers, student_key
 from kd.tokens import by_split, encoded_rows
@@ -54,8 +55,9 @@ def evaluate_stage(
 
     def write() -> None:
         student, encoded, answers = _answers(config, run, table, profile["hash"], batch_size)
-        if processes().is_main_process:
-            _evaluate(config, run, table, profile, student, encoded, answers, sharma2020)
+        by_main_process(
+            partial(_evaluate, config, run, table, profile, student, encoded, answers, sharma2020)
+        )
 
     return run.once("evaluate", key, write, result=run.metrics)
 

@@ -30,7 +30,7 @@ from cached_vs_live import label
 from kd_loop import with_kd
 from textbrewer_loop import with_textbrewer
 from timing import interleave, median, report
-from workload import Workload, matmul_precision, on_device, quiet
+from workload import Workload, matmul_precision, quiet
 
 from data.encoding import EncodedTable, encode_table
 from data.errors import InputError
@@ -76,7 +76,7 @@ def read_run(options: argparse.Namespace) -> tuple[Workload, EncodedTable, dict[
     for spec in config.specs:
         check_model(run.teacher(spec.name), "kd teach")
         teacher = StudentModel.from_pretrained(run.teacher(spec.name))
-        teachers[spec.name] = on_device(teacher, device).eval()
+        teachers[spec.name] = teacher.to(device).eval()
     losses = {
         spec.name: task_loss(config, spec, config.training, train_rows) for spec in config.specs
     }

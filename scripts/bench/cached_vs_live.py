@@ -16,13 +16,10 @@ import numpy as np
 import torch
 from timing import interleave, median, ratio, report
 from workload import (
-    Rows,
     Workload,
     autocast,
-    forward,
     load,
     new_model,
-    on_device,
     optimizer_of,
     parser,
     student_step,
@@ -30,6 +27,7 @@ from workload import (
 
 from data.batches import Batch, collate
 from data.encoding import EncodedTable
+from data.ragged import RowNumbers
 from data.tasks import TaskSpec
 from student.inference import compute_logits, inference_batches
 from student.model import StudentModel
@@ -53,7 +51,7 @@ def teacher_of(work: Workload, spec: TaskSpec) -> StudentModel:
         dropout=settings.dropout,
         max_tokens=work.config.data.max_tokens,
     )
-    return on_device(model, work.device).eval()
+    return model.to(work.device).eval()  # type: ignore[arg-type]
 
 
 def label(work: Workload, teachers: dict[str, StudentModel], folder: Path) -> None:
@@ -80,7 +78,7 @@ def with_read_targets(work: Workload, folder: Path) -> EncodedTable:
 
 
 @torch.no_grad()
-def ask(work: Workload, teachers: dict[str, StudentModel], batch: Batch, rows: Rows) -> Batch:
+def ask(work: Workload, teachers: dict[str, StudentModel], batch: Batch, rows: RowNumbers) -> Batch:
     """The batch with the soft targets of each row's own teachers, asked now."""
     soft, soft_tokens = {}, {}
     for name, teacher in teachers.items():
@@ -93,7 +91,7 @@ def ask(work: Workload, teachers: dict[str, StudentModel], batch: Batch, rows: R
         index = torch.from_numpy(places).to(work.device)
         part = collate(work.table, rows[places]).to(work.device)
         with autocast(work.device, work.precision):
-            output = forward(teacher, part)
+            output = teacher(*part.inputs())
         soft[name][index] = output.logits[name].softmax(-1)
         if name in soft_tokens:
             chances = output.rationale_logits[name].sigmoid()

@@ -7,17 +7,18 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from workload import Rows, Workload
+from workload import Workload
 
+from data.ragged import RowNumbers
 from student.encoders import layer_list
 from student.model import StudentModel
 
 
-def step_flops(work: Workload, model: StudentModel, rows: Rows) -> float:
+def step_flops(work: Workload, model: StudentModel, rows: RowNumbers) -> float:
     """Floating-point operations of a step on its non-pad tokens, the encoder's matmuls alone.
 
-    6 * weights * tokens (2 forward, 4 backward; weights without embeddings)
-    + 12 * layers * hidden * sum of squared lengths (scores and their use: 4 forward, 8 backward).
+    6 * weights * tokens (2 4 backward; weights without embeddings)
+    + 12 * layers * hidden * sum of squared lengths (scores and their use: 4 8 backward).
     Embeddings, heads, the response-to-seeker attention and the optimizer count nothing.
     """
     lengths = np.concatenate([work.table.texts.lengths[rows], work.table.contexts.lengths[rows]])

@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 from timing import interleave, ratio, report, spread
-from workload import Rows, Workload, load, new_model, optimizer_of, parser, student_step
+from workload import Workload, load, new_model, optimizer_of, parser, student_step
 
 from data.cleaning import clean
 from data.encoding import EncodedTable
-from data.ragged import Ragged
+from data.ragged import Ragged, RowNumbers
 from student.encoders import load_tokenizer
 
 Floats = npt.NDArray[np.float32]
@@ -85,14 +85,14 @@ def main(arguments: list[str] | None = None) -> None:
     tasks = [spec.name for spec in work.config.specs if spec.has_context]
     random = np.random.default_rng(work.config.seed)
     known = np.all([work.table.known(task) for task in tasks], axis=0)
-    pairs: Rows = random.permutation(np.flatnonzero(known))[:count]
+    pairs: RowNumbers = random.permutation(np.flatnonzero(known))[:count]
     by_row = replace(work, table=one_task_a_row(work.table, tasks))
     copies = [pairs + number * len(work.table) for number in range(len(tasks))]
-    rows: Rows = random.permutation(np.concatenate(copies))
+    rows: RowNumbers = random.permutation(np.concatenate(copies))
     model = new_model(work)
     optimizer = optimizer_of(work, model)
 
-    def steps(batches: list[Rows]) -> None:
+    def steps(batches: list[RowNumbers]) -> None:
         for batch in batches:
             student_step(by_row, model, optimizer, batch)
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 from timing import interleave, median, ratio, report, spread
-from workload import Workload, load, new_model, on_device, optimizer_of, parser, student_step
+from workload import Workload, load, new_model, optimizer_of, parser, student_step
 
 from data.encoding import EncodedTable
 from data.ragged import Ragged
@@ -60,7 +60,7 @@ def with_task(work: Workload, model: StudentModel) -> tuple[Workload, StudentMod
     larger = StudentModel(config)
     larger.load_state_dict(model.state_dict(), strict=False)
     losses = {**work.losses, spec.name: TaskLoss(spec)}
-    return replace(work, table=table, losses=losses), on_device(larger, work.device).train()
+    return replace(work, table=table, losses=losses), larger.to(work.device).train()  # type: ignore[arg-type]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,7 +14,6 @@ import torch
 from flops import gemm_action, gemms, step_flops
 from timing import interleave, median, ratio, report, spread
 from workload import (
-    Rows,
     Workload,
     autocast,
     load,
@@ -23,12 +22,13 @@ from workload import (
     optimizer_of,
     parser,
     plain_forward,
-    set_dropout,
     student_step,
     update,
+    use_dropout,
 )
 
 from data.batches import Batch, collate, target_counts
+from data.ragged import RowNumbers
 from kd.losses import batch_loss
 from student.model import StudentModel
 
@@ -36,7 +36,7 @@ from student.model import StudentModel
 NaiveBatch = tuple[str, Batch, dict[str, tuple[int, int]]]
 
 
-def naive_batches(work: Workload, rows: Rows) -> list[NaiveBatch]:
+def naive_batches(work: Workload, rows: RowNumbers) -> list[NaiveBatch]:
     """The labelled examples of a mixed batch as one batch a task, padded to max_tokens."""
     found = []
     for task in work.losses:
@@ -102,12 +102,12 @@ def main(arguments: list[str] | None = None) -> None:
     torch_default, ours_matmul = "highest", torch.get_float32_matmul_precision()
 
     def ours(dropout: float) -> None:
-        set_dropout(model, dropout)
+        use_dropout(model, dropout)
         for rows in batches:
             student_step(work, model, optimizer, rows)
 
     def theirs(matmul: str, dropout: float, precision: str) -> None:
-        set_dropout(plain, dropout)
+        use_dropout(plain, dropout)
         with matmul_precision(matmul):
             for parts in naive:
                 naive_step(work, plain, plain_optimizer, parts, precision)

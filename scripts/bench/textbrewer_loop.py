@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from workload import Rows, Workload, autocast, new_model, optimizer_of, plain_forward
+from workload import Workload, autocast, new_model, optimizer_of, plain_forward
 
 from data.batches import Batch, collate, target_counts
+from data.ragged import RowNumbers
 from kd.losses import batch_loss
 from kd.optimization import rate_factor
 from student.model import StudentModel, StudentOutput
@@ -37,7 +38,7 @@ def loader(work: Workload, task: str, seen: Counter[str]) -> Any:
     """Batches of one task's rows, padded to the longest; `seen` counts the rows."""
 
     def collated(rows: list[int]) -> dict[str, Any]:
-        chosen: Rows = np.asarray(rows)
+        chosen: RowNumbers = np.asarray(rows)
         seen[task] += len(rows)
         batch = collate(work.table, chosen).to(work.device)
         token_mask = torch.zeros(batch.input_ids.shape, dtype=torch.bool)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import datasets
 import numpy as np
-import numpy.typing as npt
 import torch
 import transformers
 from torch import nn
@@ -21,6 +20,7 @@ from data.batches import Batch, collate, target_counts
 from data.encoding import EncodedTable, encode_table
 from data.errors import InputError
 from data.plan import BatchPlan, make_plan
+from data.ragged import RowNumbers
 from data.tasks import TaskSpec
 from kd.config import EMBEDDED, Config
 from kd.config_file import load_config
@@ -34,8 +34,10 @@ from kd.stages.teach import task_loss
 from student.encoders import load_tokenizer
 from student.model import StudentModel, StudentOutput
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-Rows = npt.NDArray[np.int64]
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs"
+# Where configs/reddit.yaml is told to look, too.
+PUBLIC_DATA = ROOT.parent / "shared" / "data"
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,9 @@ class Workload:
 def parser(docstring: str | None) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
     options = argparse.ArgumentParser(description=(docstring or "").partition("\n")[0])
-    options.add_argument("--data", default="../shared/data", help="folder of the public data, or "
-                         "'embedded' for the project's samples")  # fmt: skip
+    there = str(PUBLIC_DATA) if PUBLIC_DATA.is_dir() else EMBEDDED
+    options.add_argument("--data", default=there, help="folder of the public data; by default "
+                         "the project's samples ('embedded') where that is not there")  # fmt: skip
     options.add_argument("--encoder", help="folder or hub id in place of the config's encoder")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--threads", type=int, default=1)
@@ -142,7 +145,7 @@ def new_model(work: Workload, *, plain: bool = False) -> StudentModel:
     model = start_model(work.config, RunFolder(Path()))
     if plain:
         make_plain(model)
-    return on_device(model, work.device).train()
+    return model.to(work.device).train()  # type: ignore[arg-type]
 
 
 def make_plain(model: StudentModel) -> None:
@@ -155,13 +158,7 @@ def make_plain(model: StudentModel) -> None:
             module.__class__ = nn.Dropout
 
 
-def on_device(model: StudentModel, device: torch.device) -> StudentModel:
-    """The model, moved."""
-    nn.Module.to(model, device)
-    return model
-
-
-def set_dropout(model: StudentModel, rate: float) -> None:
+def use_dropout(model: StudentModel, rate: float) -> None:
     """Set every dropout of the model, the encoder's own included, to one rate."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
@@ -193,15 +190,10 @@ def matmul_precision(name: str) -> Iterator[None]:
     torch.set_float32_matmul_precision(before)
 
 
-def forward(model: StudentModel, batch: Batch) -> StudentOutput:
-    """The model on a batch: the one place that knows how it is called."""
-    return model(*batch.inputs())
-
-
 def plain_forward(model: StudentModel, batch: Batch, task: str) -> StudentOutput:
     """One task's answers the usual way: every sequence padded alike, no length groups.
 
-    On tokens that are not padding it equals `forward`.
+    On tokens that are not padding it equals the model's own.
     """
     spec = next(spec for spec in model.specs if spec.name == task)
     states = model.encoder(
@@ -223,8 +215,8 @@ def student_step(
     work: Workload,
     model: StudentModel,
     optimizer: torch.optim.Optimizer,
-    rows: Rows,
-    teach: Callable[[Batch, Rows], Batch] | None = None,
+    rows: RowNumbers,
+    teach: Callable[[Batch, RowNumbers], Batch] | None = None,
 ) -> None:
     """One step as kd.training takes it; `teach` may give the batch other soft targets."""
     batch = collate(work.table, rows).to(work.device)
@@ -232,7 +224,7 @@ def student_step(
         batch = teach(batch, rows)
     counts = target_counts(work.table, rows)
     with autocast(work.device, work.precision):
-        output = forward(model, batch)
+        output = model(*batch.inputs())
     loss, _ = batch_loss(output, batch, work.losses, gold_weight=0.5, counts=counts)
     loss.backward()
     update(work, model, optimizer)

@@ -63,16 +63,16 @@ def test_processes_that_do_not_see_each_other_are_refused(monkeypatch):
 def test_a_launcher_that_started_one_process_where_several_were_asked_for_is_refused(monkeypatch):
     """accelerate launch --cpu --num_processes 2 starts one without a word."""
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
-    with pytest.raises(InputError, match="started one: use accelerate launch --multi_gpu"):
+    with pytest.raises(InputError, match="starts one process, and MASTER_ADDR speaks of several"):
         processes()
 
 
 @pytest.mark.usefixtures("no_gpu")
 def test_a_cluster_that_names_its_main_node_may_run_one_process(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     assert processes().num_processes == 1
 

@@ -7,8 +7,8 @@ import pytest
 
 from kd.run_log import RunLog
 
-MAIN = SimpleNamespace(is_main_process=True, process_index=0)
-OTHER = SimpleNamespace(is_main_process=False, process_index=1)
+MAIN = SimpleNamespace(is_main_process=True, process_index=0, num_processes=2)
+OTHER = SimpleNamespace(is_main_process=False, process_index=1, num_processes=2)
 
 
 def opened(folder, accelerator=MAIN, step=0, **options):
@@ -85,3 +85,16 @@ def test_every_process_writes_its_own_rows_where_asked_for(tmp_path):
         assert rows(tmp_path / f"distill.rows-{process}.jsonl") == [
             {"step": 0, "rows": [f"row-{process}"]}
         ]
+
+
+def test_rows_of_a_process_that_is_no_more_are_forgotten_from_the_step_on(tmp_path):
+    """Two processes were killed and one goes on: a row would else be counted twice."""
+    for accelerator in (MAIN, OTHER):
+        log = opened(tmp_path, accelerator, with_rows=True)
+        for step in range(3):
+            log.write_rows(step, ["a"])
+        log.close()
+    alone = SimpleNamespace(is_main_process=True, process_index=0, num_processes=1)
+    opened(tmp_path, alone, step=1, with_rows=True).close()
+    for process in (0, 1):
+        assert rows(tmp_path / f"distill.rows-{process}.jsonl") == [{"step": 0, "rows": ["a"]}]

@@ -349,3 +349,13 @@ def test_random_numbers_follow_from_the_seed_the_step_and_the_process():
         seed_step(seed, step, process)
         draws.add(torch.rand(3).sum().item())
     assert len(draws) == 4
+
+
+def test_a_signal_at_the_step_that_ends_a_training_is_not_forgotten(fit):
+    """The next training would start, and be killed without a checkpoint."""
+    options = {"steps": 10, "evaluations": 10, "patience": 1}
+    with pytest.raises(Stopped, match="after step 2"):
+        fit(name="run", dev_score=stop_after(2), **options)
+    _, trained, log = fit(name="run", dev_score=stop_after(9), **options)
+    assert (trained.best_step, trained.steps) == (1, 2)
+    assert log[-1] == {"step": 1, "dev_score": 0.5}

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
+    AlbertConfig,
     BertConfig,
     BertModel,
     CanineConfig,
@@ -32,6 +33,7 @@ from student.encoders import (
     load_tokenizer,
     locate,
     new_encoder,
+    set_dropout,
 )
 from student.unpadded import UNPADDED
 
@@ -332,3 +334,10 @@ def test_a_tokenizer_without_offsets_is_an_error(tmp_path):
     CanineTokenizer().save_pretrained(tmp_path)
     with pytest.raises(InputError, match="gives no offsets: use a fast one"):
         load_tokenizer(str(tmp_path))
+
+
+def test_every_rate_of_dropout_is_set_whole_numbers_too():
+    config = AlbertConfig(hidden_dropout_prob=0, attention_probs_dropout_prob=0)
+    set_dropout(config, 0.25)
+    assert config.hidden_dropout_prob == config.attention_probs_dropout_prob == 0.25
+    assert config.classifier_dropout_prob == 0.1
