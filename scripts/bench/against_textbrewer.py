@@ -2,7 +2,7 @@
 
     python scripts/bench/against_textbrewer.py --run runs/reddit --epochs 4
 
-TextBrewer (pip install --no-deps textbrewer==0.2.1.post1) is not among kd's requirements; without
+TextBrewer (textbrewer==0.2.1.post1) comes with the extra dev alone; without
 it the line says that this was skipped. Ours labels the train rows once with every teacher, reads
 the soft targets, and anneals; TextBrewer asks the live teachers. Both start from the same student
 and end at the last step, see each task's rows `epochs` times (TextBrewer in expectation: it draws a
@@ -123,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.quick:
         options.rows, options.epochs = 64, 1
     if not has_textbrewer():
-        message = "textbrewer can't be imported: pip install --no-deps textbrewer==0.2.1.post1"
+        message = "textbrewer can't be imported: pip install textbrewer==0.2.1.post1"
         print(json.dumps({"benchmark": "against_textbrewer", "skipped": message}))
         return
     if options.run is None:
