@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -43,10 +44,18 @@ class BatchPlan:
         positions = np.empty(len(drawn), dtype=np.int64)
         for one_pass in range(start // size, -(-end // size)):
             inside = drawn // size == one_pass
-            # No state: the permutation follows from (seed, pool, pass).
-            order = np.random.default_rng((self.seed, pool, one_pass)).permutation(size)
+            order = _permutation(self.seed, pool, one_pass, size)
             positions[inside] = order[drawn[inside] % size]
         return positions
+
+
+# A pool is walked over many steps, and drawing the order of a million rows takes tens of ms.
+@lru_cache(maxsize=8)
+def _permutation(seed: int, pool: int, one_pass: int, size: int) -> npt.NDArray[np.int64]:
+    """The order of a pool's rows in one pass: no state, it follows from (seed, pool, pass)."""
+    order = np.random.default_rng((seed, pool, one_pass)).permutation(size)
+    order.setflags(write=False)
+    return order
 
 
 def make_plan(
