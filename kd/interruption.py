@@ -48,6 +48,8 @@ def caught_signals(accelerator: Accelerator) -> Iterator[Interruption]:
         yield interruption  # signals are the main thread's
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    # A job in the background has Ctrl-C ignored: that is the terminal's, not its own.
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
 
     def note(number: int, frame: FrameType | None) -> None:
         interruption.received = number
@@ -57,7 +59,7 @@ def caught_signals(accelerator: Accelerator) -> Iterator[Interruption]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    for number in SIGNALS:
+    for number in before:
         signal.signal(number, note)
     try:
         yield interruption

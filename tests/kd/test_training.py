@@ -220,6 +220,16 @@ def test_the_gradient_is_clipped_to_the_norm(fit):
     assert moved > 1e-5
 
 
+@pytest.fixture(autouse=True)
+def usual_handlers():
+    """The signals as a program in the foreground finds them; in the background one is ignored."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def stop_after(step):
     """A dev score that tells this process to stop at the evaluation after `step` steps."""
     calls = count(1)
@@ -359,3 +369,15 @@ def test_a_signal_at_the_step_that_ends_a_training_is_not_forgotten(fit):
     _, trained, log = fit(name="run", dev_score=stop_after(9), **options)
     assert (trained.best_step, trained.steps) == (1, 2)
     assert log[-1] == {"step": 1, "dev_score": 0.5}
+
+
+def test_a_signal_that_is_ignored_stays_ignored(fit):
+    """The terminal's Ctrl-C would else stop a job that was sent to the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def interrupted(model):
+        os.kill(os.getpid(), signal.SIGINT)
+        return 0.5
+
+    _, trained, _ = fit(steps=4, evaluations=2, dev_score=interrupted)
+    assert trained.steps == 4
