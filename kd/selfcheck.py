@@ -59,12 +59,17 @@ def selfcheck(config: Config, folder: Path, steps: int, seed: int) -> Iterator[C
         )
         yield Check(f"losses, {name}", losses_apart(whole, other), TOLERANCE)
         yield Check(f"weights, {name}", weights_apart(whole, other), TOLERANCE)
+    resumed, step = runs.killed(2, random.Random(seed), *NO_DROPOUT, then=1)
+    name = f"2 processes killed at step {step}, 1 goes on"
+    yield Check(f"losses, {name}", losses_apart(whole, resumed), TOLERANCE)
+    yield Check(f"weights, {name}", weights_apart(whole, resumed), TOLERANCE)
+    yield Check(f"steps with other rows, {name}", rows_apart(whole, resumed), 0)
     straight = {}
     for processes in (1, 2):
         straight[processes] = runs.started(
             "distill", processes=processes, runs=f"straight-{processes}"
         )
-        resumed, step = runs.killed(processes, random.Random(seed + processes))
+        resumed, step = runs.killed(processes, random.Random(seed + processes), then=processes)
         name = f"{processes} process{'es' if processes > 1 else ''}, killed at step {step}"
         yield Check(f"losses, {name}", losses_apart(straight[processes], resumed), 0)
         yield Check(f"weights, {name}", weights_apart(straight[processes], resumed), 0)

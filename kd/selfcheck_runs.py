@@ -52,12 +52,15 @@ class SelfcheckRuns:
         self._run(command, overrides, processes, copy.path.parent)
         return copy
 
-    def killed(self, processes: int, chance: random.Random) -> tuple[RunFolder, int]:
-        """A distillation that was killed at a random step and started again; the step."""
+    def killed(
+        self, processes: int, chance: random.Random, *overrides: str, then: int
+    ) -> tuple[RunFolder, int]:
+        """A distillation that was killed at a random step and started again by `then` processes;
+        the step."""
         for attempt in range(5):
-            copy = self._copy(f"killed-{processes}-{attempt}")
+            copy = self._copy(f"killed-{processes}-{then}-{attempt}")
             step = chance.randrange(1, max(2, self.steps // 2))
-            started = self._start("distill", (), processes, copy.path.parent)
+            started = self._start("distill", overrides, processes, copy.path.parent)
             try:
                 while started.poll() is None and _last_step(copy) < step:
                     time.sleep(0.001)
@@ -65,7 +68,7 @@ class SelfcheckRuns:
                 _kill(started)
             if not (copy.student / "model.safetensors").exists():
                 step = _last_step(copy)
-                self._run("distill", (), processes, copy.path.parent)
+                self._run("distill", overrides, then, copy.path.parent)
                 return copy, step
         raise InputError("the training ended before it could be killed: give more --steps")
 
