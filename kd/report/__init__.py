@@ -1,0 +1,1 @@
+"""The report: teachers against the student, with intervals, controls and examples."""
