@@ -143,6 +143,15 @@ class LogSettings(Settings):
     rows: bool = Field(False, description="also the ids of each step's rows, a file a process")
 
 
+class ReportSettings(Settings):
+    """What the report shows; no training or score depends on it."""
+
+    examples: bool = Field(
+        False, description="texts of test rows in the page: only where others may read them"
+    )
+    margin: float = Field(0.02, gt=0, lt=1, description="the loss that still counts as no worse")
+
+
 class StudentTraining(Training):
     """How the student is distilled."""
 
@@ -222,6 +231,7 @@ class Config(Settings):
     training: StudentTraining = StudentTraining()
     checkpoints: CheckpointSettings = CheckpointSettings()
     logs: LogSettings = LogSettings()
+    report: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Config":

@@ -18,7 +18,7 @@ from kd.config_file import differences, dump_config
 from kd.hardware import processes
 
 # Parts of a config that no result depends on.
-WITHOUT_EFFECT = {"checkpoints", "logs"}
+WITHOUT_EFFECT = {"checkpoints", "logs", "report"}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from datasets import DatasetDict
 from scipy.special import logit
 from tqdm.auto import tqdm
 
-from data.encoding import EncodedTable
+from data.encoding import EncodedTable, Floats
 from data.errors import InputError
 from data.rationales import spans_of_tokens
 from data.sources import Split
@@ -27,6 +27,7 @@ from kd.evaluation import (
 )
 from kd.gathering import gather_logits
 from kd.hardware import by_main_process, new_accelerator
+from kd.metrics import token_f1_of_row
 from kd.run_folder import WITHOUT_EFFECT, RunFolder, check_model, content_key, model_files
 from kd.stages.distill import load_all_targets, needs_teachers, student_key
 from kd.tokens import by_split, encoded_rows
@@ -117,6 +118,7 @@ def _evaluate(
         "name": config.name,
         "seed": config.seed,
         "splits_hash": profile["hash"],
+        "student_hash": content_key(files=model_files(run.student)),
         "tasks": scores,
         "models": {
             "student": _size(student),
@@ -185,11 +187,14 @@ def _teachers_logits(
 
 
 def _write_predictions(path: Path, spec: TaskSpec, table: EncodedTable, logits: Logits) -> None:
-    """One CSV: id, gold, predicted, a probability a class, rationale as spans. No text."""
+    """One CSV: id, gold, predicted, a probability a class, rationale as spans, its token-F1.
+
+    No text. The token-F1 is empty where the gold rationale is unknown.
+    """
     classes = spec.classes if spec.kind == "classification" else ()
     header = ["id", "gold", "predicted", *(f"p({c})" for c in classes)]
     if spec.has_rationale:
-        header += ["rationale"]
+        header += ["rationale", "rationale_token_f1"]
     chances = probabilities(logits.labels[spec.name], spec, 1.0)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -206,4 +211,14 @@ def _write_predictions(path: Path, spec: TaskSpec, table: EncodedTable, logits: 
                 chosen = logits.tokens[spec.name][part]
                 spans = spans_of_tokens(chosen > RATIONALE_THRESHOLD, table.offsets[part])
                 cells.append(" ".join(f"{start}-{end}" for start, end in spans))
+                cells.append(_token_f1(table.gold_tokens[spec.name][part], chosen))
             writer.writerow(cells)
+
+
+def _token_f1(gold: Floats, log_odds: Floats) -> str:
+    """A row's rationale token-F1, of its (tokens,) targets and log-odds; empty where unknown."""
+    real = np.isfinite(gold)
+    if not real.any():
+        return ""
+    chosen = log_odds[real] > RATIONALE_THRESHOLD
+    return f"{token_f1_of_row(gold[real] > 0.5, chosen, both_empty=1.0):.6f}"

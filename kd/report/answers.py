@@ -1,0 +1,147 @@
+"""What a finished run holds for a report: its config, scores, and answers on the test rows.
+
+Letters: N = test rows of a task, C = classes.
+"""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from datasets import Dataset
+
+from data.errors import InputError
+from data.rationales import Span
+from data.tasks import TaskSpec
+from kd.config import Config
+from kd.config_file import load_config
+from kd.run_folder import RunFolder, check_model, content_key, model_files
+
+Numbers = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One model's answers to one task.
+
+    predicted: (N,) class indices, or values of a regression. chances: (N, C). spans: what it
+    quotes of each text, and token_f1: (N,) that quotation's token-F1, NaN where gold is unknown;
+    both None for a task without rationales.
+    """
+
+    predicted: Numbers | Values
+    chances: Values
+    spans: list[list[Span]] | None
+    token_f1: Values | None
+
+
+@dataclass(frozen=True)
+class TaskAnswers:
+    """A task's test rows and what each model says of them.
+
+    rows: (N,) row numbers in the test split. gold: (N,) as `predicted`. models: the keys are
+    "student" and, where the run has one, "teacher".
+    """
+
+    spec: TaskSpec
+    rows: Numbers
+    ids: tuple[str, ...]
+    gold: Numbers | Values
+    models: dict[str, Answers]
+
+    @property
+    def has_level(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether gold is above the lowest class or value."""
+        lowest = 0 if self.spec.kind == "classification" else self.spec.low
+        return np.asarray(self.gold > lowest)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that has been evaluated."""
+
+    run: RunFolder
+    config: Config
+    metrics: dict[str, Any]
+    profile: dict[str, Any]
+    test: Dataset
+    tasks: dict[str, TaskAnswers]
+
+    @property
+    def has_teachers(self) -> bool:
+        """Whether the teachers' answers are beside the student's."""
+        return any("teacher" in task.models for task in self.tasks.values())
+
+
+def read_run(folder: Path) -> FinishedRun:
+    """Read a run's folder.
+
+    Raises InputError when it is none, or when its scores are missing or older than its student.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise InputError(f"{folder}: is no run's folder: give one such as runs/demo")
+    config = load_config(folder / "config.yaml")
+    run = RunFolder(folder)
+    check_model(run.student, "kd distill")
+    table, profile = run.load_splits()
+    if not run.metrics.is_file():
+        raise InputError(f"{run.metrics}: no such file: run kd evaluate with this config first")
+    metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
+    made_of = (profile["hash"], content_key(files=model_files(run.student)))
+    if (metrics["splits_hash"], metrics.get("student_hash")) != made_of:
+        raise InputError(
+            f"{run.metrics}: scores another student or other rows than those in {folder}: "
+            f"run kd evaluate with this config again"
+        )
+    test = table["test"]
+    number = {name: row for row, name in enumerate(test["id"])}
+    tasks = {spec.name: read_answers(run.predictions, spec, number) for spec in config.specs}
+    return FinishedRun(run, config, metrics, profile, test, tasks)
+
+
+def read_answers(folder: Path, spec: TaskSpec, number: dict[str, int]) -> TaskAnswers:
+    """The answers of a task's models from a run's prediction files; number: row id → row."""
+    models = {}
+    ids: tuple[str, ...] = ()
+    gold: Numbers | Values = np.empty(0)
+    for model in ("student", "teacher"):
+        path = folder / f"{model}-{spec.name}-test.csv"
+        if model == "teacher" and not path.is_file():
+            continue
+        ids, gold, models[model] = _read_file(path, spec)
+    return TaskAnswers(spec, np.array([number[name] for name in ids]), ids, gold, models)
+
+
+def _read_file(path: Path, spec: TaskSpec) -> tuple[tuple[str, ...], Numbers | Values, Answers]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: run kd evaluate with this config again")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    chances = np.array([[float(row[f"p({c})"]) for c in spec.classes] for row in rows])
+    spans = token_f1 = None
+    if spec.has_rationale:
+        spans = [_spans(row["rationale"]) for row in rows]
+        token_f1 = np.array([float(row["rationale_token_f1"] or "nan") for row in rows])
+    answers = Answers(
+        predicted=_indices([row["predicted"] for row in rows], spec),
+        chances=chances.reshape(len(rows), len(spec.classes)),
+        spans=spans,
+        token_f1=token_f1,
+    )
+    return tuple(row["id"] for row in rows), _indices([row["gold"] for row in rows], spec), answers
+
+
+def _indices(cells: list[str], spec: TaskSpec) -> Numbers | Values:
+    if spec.kind == "regression":
+        return np.array([float(cell) for cell in cells])
+    place = {name: index for index, name in enumerate(spec.classes)}
+    return np.array([place[cell] for cell in cells], dtype=np.int64)
+
+
+def _spans(cell: str) -> list[Span]:
+    pairs = (part.split("-") for part in cell.split())
+    return [(int(start), int(end)) for start, end in pairs]

@@ -1,0 +1,72 @@
+"""Sections: what a part of the report says, shown alike in HTML and Markdown."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import altair as alt
+
+Tone = Literal["good", "bad", "open"]
+NUMBER = re.compile(r"[+−-]?[\d.,]+( ?[%sM]| MB| ms)?( \[.*\]| ± .*| \(.*\)|–.*)?")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A cell that stands out: a word with a tone."""
+
+    text: str
+    tone: Tone
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Cell = str | Mark
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns and rows of cells ready to be read."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+    @property
+    def is_number(self) -> list[bool]:
+        """Whether each column holds numbers, which stand to the right."""
+        return [
+            all(NUMBER.fullmatch(str(row[place])) for row in self.rows if str(row[place]))
+            and any(str(row[place]) for row in self.rows)
+            for place in range(len(self.columns))
+        ]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart; its name is that of its file, its caption says what to see in it."""
+
+    name: str
+    caption: str
+    chart: alt.TopLevelMixin
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a section: sentences, then tables and figures."""
+
+    title: str = ""
+    sentences: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    figures: Sequence[Figure] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the report; data: every figure of it as JSON-able values."""
+
+    key: str
+    title: str
+    parts: Sequence[Part]
+    data: dict[str, Any] = field(default_factory=dict)
