@@ -56,11 +56,19 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def differences(first: Any, second: Any, path: str = "") -> list[str]:
+def changes(first: Any, second: Any, path: str = "") -> list[tuple[str, Any, Any]]:
     """The dotted keys whose values differ between two nested mappings, with both values."""
     if isinstance(first, dict) and isinstance(second, dict):
         found = []
         for key in [*first, *(key for key in second if key not in first)]:
-            found += differences(first.get(key), second.get(key), f"{path}.{key}" if path else key)
+            found += changes(first.get(key), second.get(key), f"{path}.{key}" if path else key)
         return found
-    return [] if first == second else [f"{path} is {first!r} there and {second!r} here"]
+    return [] if first == second else [(path, first, second)]
+
+
+def differences(first: Any, second: Any, path: str = "") -> list[str]:
+    """The same as `changes`, a sentence each."""
+    return [
+        f"{key} is {there!r} there and {here!r} here"
+        for key, there, here in changes(first, second, path)
+    ]

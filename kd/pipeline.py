@@ -8,6 +8,7 @@ from kd.stages.data import data_stage
 from kd.stages.distill import distill_stage, needs_teachers
 from kd.stages.evaluate import evaluate_stage
 from kd.stages.label import label_stage
+from kd.stages.report import report_stage
 from kd.stages.teach import teach_stage
 
 
@@ -23,3 +24,4 @@ def run_all(config: Config, run: RunFolder, say: Callable[[str, object], None]) 
         say("label", label_stage(config, run))
     say("distill", distill_stage(config, run))
     say("evaluate", evaluate_stage(config, run))
+    say("report", report_stage(config, run))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ WITHOUT_EFFECT = {"checkpoints", "logs", "report"}
 @dataclass(frozen=True)
 class RunFolder:
     """runs/NAME: config.yaml, splits/, tokens/, teachers/, soft_targets/, student/, metrics.json,
-    predictions/, logs/, and checkpoints/ while a training is unfinished."""
+    predictions/, report/, logs/, and checkpoints/ while a training is unfinished."""
 
     path: Path
 
@@ -52,6 +53,11 @@ class RunFolder:
     def predictions(self) -> Path:
         """CSV files of answers by row id."""
         return self.path / "predictions"
+
+    @property
+    def report(self) -> Path:
+        """The comparison of teachers and student, to open in a browser."""
+        return self.path / "report"
 
     @property
     def logs(self) -> Path:
@@ -108,9 +114,7 @@ class RunFolder:
         """
         state = processes()
         stamp = self.path / ".stages" / stage
-        done = (
-            result.exists() and stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == key
-        )
+        done = result.exists() and _key_in(stamp) == key
         state.wait_for_everyone()
         if done:
             if state.is_main_process:  # a kill may have come between the mark and this
@@ -118,10 +122,11 @@ class RunFolder:
             return False
         if state.is_main_process:
             stamp.unlink(missing_ok=True)
+        start = time.monotonic()
         action()
         state.wait_for_everyone()
         if state.is_main_process:
-            write_text(stamp, key + "\n")
+            write_text(stamp, f"{key}\n{time.monotonic() - start:.1f}\n")
             shutil.rmtree(self.checkpoints(stage), ignore_errors=True)
         state.wait_for_everyone()
         return True
@@ -129,11 +134,17 @@ class RunFolder:
     def require(self, stage: str, key: str, command: str) -> None:
         """Raise InputError naming the command when a stage was not finished with these inputs."""
         stamp = self.path / ".stages" / stage
-        if not stamp.is_file() or stamp.read_text(encoding="utf-8").strip() != key:
+        if _key_in(stamp) != key:
             raise InputError(
                 f"{self.path}: {stage} is missing or was made from other settings or data: "
                 f"run {command} with this config first"
             )
+
+    def seconds(self) -> dict[str, float]:
+        """Stage → wall time of its last start, in the order in which they ended."""
+        stamps = sorted((self.path / ".stages").glob("*"), key=lambda path: path.stat().st_mtime_ns)
+        lines = {stamp.name: stamp.read_text(encoding="utf-8").split() for stamp in stamps}
+        return {name: float(found[1]) for name, found in lines.items() if len(found) > 1}
 
     def save_splits(self, table: DatasetDict, profile: dict[str, Any]) -> None:
         """Write the splits and their profile as one folder, atomically; older rows' tokens go."""
@@ -152,6 +163,12 @@ class RunFolder:
         if not profile.is_file():
             raise InputError(f"{self.splits}: holds no splits: run kd data with this config first")
         return load_from_disk(str(self.splits)), json.loads(profile.read_text(encoding="utf-8"))
+
+
+def _key_in(stamp: Path) -> str | None:
+    """What a finished stage was made from; None where it is not finished."""
+    lines = stamp.read_text(encoding="utf-8").split() if stamp.is_file() else []
+    return lines[0] if lines else None
 
 
 def content_key(*parts: Any, files: Sequence[Path] = ()) -> str:

@@ -103,6 +103,15 @@ def read_run(folder: Path) -> FinishedRun:
     return FinishedRun(run, config, metrics, profile, test, tasks)
 
 
+def check_same_rows(one: FinishedRun, two: FinishedRun) -> None:
+    """Raise InputError when a test row of one run may be a train row of the other."""
+    if one.profile["hash"] != two.profile["hash"]:
+        raise InputError(
+            f"{two.run.path}: its rows are divided otherwise than in {one.run.path}: runs compare "
+            f"with the same data and seed; vary training.seed in place of seed"
+        )
+
+
 def read_answers(folder: Path, spec: TaskSpec, number: dict[str, int]) -> TaskAnswers:
     """The answers of a task's models from a run's prediction files; number: row id → row."""
     models = {}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import altair as alt
 
 Tone = Literal["good", "bad", "open"]
-NUMBER = re.compile(r"[+−-]?[\d.,]+( ?[%sM]| MB| ms)?( \[.*\]| ± .*| \(.*\)|–.*)?")
+NUMBER = re.compile(r"[<+−-]?[\d.,]+( ?[%sM]| MB| ms)?( \[.*\]| ± .*| \(.*\)|–.*)?")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,179 @@
+"""Charts of the report, as static SVG that takes the page's text colour.
+
+They are narrow enough for a phone and stand side by side on a wide screen.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+# Told apart by colour-blind readers, and 3 to 1 against white and against near-black.
+COLOURS = {"teacher": "#d97706", "student": "#3b82f6", "gold": "#16a34a"}
+OTHERS = ["#3b82f6", "#d97706", "#16a34a", "#c026d3", "#0891b2", "#dc2626", "#7c7f86", "#a16207"]
+WIDTH = 300
+TEXT = "currentColor"
+Rows = Sequence[dict[str, Any]]
+
+
+def svg(chart: alt.TopLevelMixin) -> str:
+    """The chart as one <svg> element."""
+    text = vl_convert.vegalite_to_svg(_themed(chart).to_dict())
+    return str(text)
+
+
+def _themed(chart: Any) -> Any:
+    quiet = {"titleColor": TEXT, "labelColor": TEXT, "titleFontWeight": "normal"}
+    return (
+        chart.configure(background="transparent", font="system-ui, sans-serif",
+                        padding={"left": 20, "right": 8, "top": 4, "bottom": 4})
+        .configure_view(stroke=None)
+        .configure_axis(
+            **quiet, gridColor=TEXT, gridOpacity=0.12, domainColor=TEXT, domainOpacity=0.4,
+            tickColor=TEXT, tickOpacity=0.4, labelLimit=180,
+            labelFontSize=11, titleFontSize=11,
+        )
+        .configure_legend(**quiet, orient="bottom", columns=2, labelLimit=150, symbolOpacity=1,
+                          labelFontSize=11)
+        .configure_title(color=TEXT, fontSize=12, fontWeight="normal", anchor="start")
+        .configure_header(**quiet)
+    )  # fmt: skip
+
+
+def model_colour(models: Sequence[str]) -> alt.Color:
+    """One colour a model, the same in every chart."""
+    return alt.Color(
+        "model:N",
+        title=None,
+        scale=alt.Scale(domain=list(models), range=[COLOURS[model] for model in models]),
+    )
+
+
+def intervals(
+    rows: Rows, *, label: str, title: str, margin: float | None = None, rule_at: float = 0.0
+) -> alt.LayerChart:
+    """Points with 95 % intervals, one a row of `label`, `value`, `low`, `high`; 0 is marked.
+
+    margin: a band from -margin to margin in which a loss is of no account.
+    """
+    base = alt.Chart(alt.Data(values=list(rows))).encode(
+        y=alt.Y(f"{label}:N", sort=None, title=None)
+    )
+    layers: list[Any] = []
+    if margin is not None:
+        band = alt.Chart(alt.Data(values=[{"low": -margin, "high": margin}]))
+        layers.append(
+            band.mark_rect(color=TEXT, opacity=0.1).encode(x="low:Q", x2="high:Q")
+        )
+    zero = alt.Chart(alt.Data(values=[{"at": rule_at}]))
+    layers += [
+        zero.mark_rule(color=TEXT, opacity=0.6).encode(x="at:Q"),
+        base.mark_rule(color=COLOURS["student"], strokeWidth=2).encode(
+            x=alt.X("low:Q", title=title), x2="high:Q"
+        ),
+        base.mark_point(color=COLOURS["student"], filled=True, size=60, opacity=1).encode(
+            x="value:Q"
+        ),
+    ]
+    return alt.layer(*layers).properties(width=WIDTH - 120, height=alt.Step(24))
+
+
+def confusion(rows: Rows, classes: Sequence[str], title: str) -> alt.LayerChart:
+    """Gold down, predicted across; the number of rows, shaded by the share of the gold class."""
+    size = 240 / len(classes)
+    axis = alt.Axis(labelAngle=0 if len(classes) <= 4 else -90)
+    base = alt.Chart(alt.Data(values=list(rows))).encode(
+        x=alt.X("predicted:N", sort=list(classes), title="predicted", axis=axis),
+        y=alt.Y("gold:N", sort=list(classes), title="gold"),
+    )
+    shade = alt.Opacity(
+        "share:Q", scale=alt.Scale(domain=[0, 1], range=[0.03, 0.6]), legend=None
+    )
+    cells = base.mark_rect(color=COLOURS["student"]).encode(opacity=shade)
+    numbers = base.mark_text(color=TEXT, fontSize=11).encode(text="rows:Q")
+    return alt.layer(cells, numbers).properties(
+        width=alt.Step(size), height=alt.Step(min(size, 40)), title=title
+    )
+
+
+def reliability(rows: Rows, models: Sequence[str]) -> alt.LayerChart:
+    """How often an answer is right, over how sure the model was."""
+    line = alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}])).mark_line(
+        color=TEXT, opacity=0.4, strokeDash=[4, 4], strokeWidth=1
+    )
+    unit = alt.Scale(domain=[0, 1])
+    base = alt.Chart(alt.Data(values=list(rows)))
+    points = base.mark_point(filled=True, opacity=0.9).encode(
+        x=alt.X("confidence:Q", scale=unit, title="how sure (mean chance of the answer)",
+                axis=alt.Axis(tickCount=5)),
+        y=alt.Y("accuracy:Q", scale=unit, title="how often right"),
+        size=alt.Size("rows:Q", legend=None, scale=alt.Scale(range=[20, 300])),
+        color=model_colour(models),
+        shape=alt.Shape("model:N", title=None, scale=alt.Scale(domain=list(models))),
+    )
+    return alt.layer(line.encode(x="x:Q", y="y:Q"), points).properties(width=WIDTH, height=220)
+
+
+def curves(rows: Rows, *, series: str, y: str, log: bool = False) -> alt.Chart:
+    """Lines of `value` over `step`, one a `series`."""
+    names = list(dict.fromkeys(row[series] for row in rows))
+    scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
+    chart = alt.Chart(alt.Data(values=list(rows))).mark_line(strokeWidth=1.5, clip=True)
+    return chart.encode(
+        x=alt.X("step:Q", title="optimizer step", axis=alt.Axis(tickCount=5)),
+        y=alt.Y("value:Q", title=y, scale=scale),
+        color=alt.Color(
+            f"{series}:N", title=None, sort=None,
+            scale=alt.Scale(domain=names, range=OTHERS[: len(names)]),
+        ),
+    ).properties(width=WIDTH, height=200)  # fmt: skip
+
+
+def cost(rows: Rows, *, x: str, title: str) -> alt.LayerChart:
+    """Mean score over a cost, a point a model, the Pareto front joined by a line."""
+    data = alt.Data(values=list(rows))
+    widest = 1.2 * max(row[x] for row in rows)
+    at = alt.X(f"{x}:Q", title=title, scale=alt.Scale(domain=[0, widest]))
+    base = alt.Chart(data).encode(x=at, y=alt.Y("score:Q", title="mean score over tasks",
+                                                scale=alt.Scale(zero=False, padding=24)))
+    front = base.transform_filter(f"datum.front_{x}")
+    return alt.layer(
+        front.mark_line(color=TEXT, opacity=0.4, strokeDash=[4, 4], interpolate="step-after"),
+        base.mark_point(filled=True, size=90, opacity=1).encode(
+            color=alt.condition(
+                f"datum.front_{x}", alt.value(COLOURS["student"]), alt.value(COLOURS["teacher"])
+            )
+        ),
+        base.mark_text(color=TEXT, dy=-12).encode(text="name:N"),
+    ).properties(width=WIDTH, height=220)
+
+
+def arms(rows: Rows, *, title: str, order: Sequence[str]) -> alt.LayerChart:
+    """The score of each seed, an arm a line, its mean marked."""
+    base = alt.Chart(alt.Data(values=list(rows))).encode(
+        y=alt.Y("arm:N", sort=list(order), title=None)
+    )
+    x = alt.X("score:Q", title=title, scale=alt.Scale(zero=False))
+    seeds = base.mark_point(filled=True, size=40, opacity=0.6, color=COLOURS["student"])
+    means = base.mark_tick(color=COLOURS["teacher"], thickness=3, height=16)
+    return alt.layer(
+        seeds.encode(x=x), means.encode(x=alt.X("mean(score):Q", title=title))
+    ).properties(width=WIDTH - 120, height=alt.Step(24))
+
+
+def matrix(rows: Rows, names: Sequence[str]) -> alt.LayerChart:
+    """Cosines of pairs of tasks: blue where they agree, orange where they are in conflict."""
+    base = alt.Chart(alt.Data(values=list(rows))).encode(
+        x=alt.X("second:N", sort=list(names), title=None, axis=alt.Axis(labelAngle=-40)),
+        y=alt.Y("first:N", sort=list(names), title=None),
+    )
+    colour = alt.condition(
+        "datum.value < 0", alt.value(COLOURS["teacher"]), alt.value(COLOURS["student"])
+    )
+    shade = alt.Opacity("strength:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 0.7]), legend=None)
+    cells = base.mark_rect().encode(color=colour, opacity=shade)
+    numbers = base.mark_text(color=TEXT, fontSize=11).encode(
+        text=alt.Text("value:Q", format="+.2f")
+    )
+    return alt.layer(cells, numbers).properties(width=alt.Step(44), height=alt.Step(34))

@@ -1,0 +1,175 @@
+"""What a system of models costs: size, latency and throughput, taken in turns in one run."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+
+from data.batches import Batch, collate
+from data.encoding import encode_table
+from kd.report import charts
+from kd.report.answers import FinishedRun
+from kd.report.section import Figure, Part, Section
+from student.encoders import load_tokenizer
+from student.model import StudentModel
+
+PAIRS = 32
+BATCH = 32
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class System:
+    """Models that together answer every task, and the mean of their main scores over the tasks."""
+
+    name: str
+    folders: Sequence[Path]
+    score: float | None
+
+
+def systems_of(
+    finished: FinishedRun, rows: Sequence[dict[str, Any]], others: Sequence[FinishedRun]
+) -> list[System]:
+    """The teachers, where the run has them, the student, and the students of other runs.
+
+    rows: those of the verdict.
+    """
+    main = [
+        row for row in rows if row["metric"] == finished.tasks[row["task"]].spec.selection_metric
+    ]
+
+    def mean(model: str) -> float | None:
+        values = [row[model]["value"] for row in main if row[model]]
+        return float(np.mean(values)) if len(values) == len(finished.tasks) else None
+
+    found = [System("student", [finished.run.student], mean("student"))]
+    if finished.has_teachers:
+        names = [n for task in finished.tasks for n in finished.config.teachers.of(task)]
+        folders = [finished.run.teacher(name) for name in names]
+        found.insert(0, System("teachers", folders, mean("teacher")))
+    for other in others:
+        tests = {name: other.metrics["tasks"][name]["test"]["student"] for name in other.tasks}
+        scores = [tests[name][task.spec.selection_metric] for name, task in other.tasks.items()]
+        is_alike = list(other.tasks) == list(finished.tasks) and None not in scores
+        score = float(np.mean(scores)) if is_alike else None
+        found.append(System(f"student of {other.config.name}", [other.run.student], score))
+    return found
+
+
+def measure(systems: Sequence[System], test: Dataset, seed: int) -> dict[str, Any]:
+    """Each system's size, and its times on this machine on rows drawn from the test split.
+
+    Latency: milliseconds of one pair through all models of a system, tokenizing left out.
+    Throughput: pairs a second in batches of 32. The systems take turns row by row.
+    """
+    pairs = _pairs(test, seed)
+    loaded = [[_Loaded(folder, pairs) for folder in system.folders] for system in systems]
+    with torch.inference_mode():
+        singles = _in_turns(loaded, [np.array([row]) for row in range(len(pairs))])
+        batches = _in_turns(loaded, [np.arange(len(pairs))] * ROUNDS)
+    rows = [
+        {
+            "name": system.name,
+            "models": len(models),
+            "parameters": sum(model.parameters for model in models),
+            "megabytes": sum(model.megabytes for model in models),
+            "latency_ms": {
+                "p50": float(np.median(single) * 1e3),
+                "p95": float(np.quantile(single, 0.95) * 1e3),
+            },
+            "rows_per_second": float(len(pairs) / np.median(batch)),
+            "score": system.score,
+        }
+        for system, models, single, batch in zip(systems, loaded, singles, batches, strict=True)
+    ]
+    _mark_front(rows)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {"systems": rows, "device": device, "threads": torch.get_num_threads(),
+            "pairs": len(pairs)}  # fmt: skip
+
+
+class _Loaded:
+    """A model with the pairs as its own tokenizer reads them."""
+
+    def __init__(self, folder: Path, pairs: Dataset) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = StudentModel.from_pretrained(folder).eval().to(self.device)  # type: ignore[arg-type]
+        sizes = [(p.numel(), p.element_size()) for p in self.model.parameters()]
+        self.parameters = sum(count for count, _ in sizes)
+        self.megabytes = sum(count * size for count, size in sizes) / 1e6
+        limit = self.model.config.max_tokens
+        self.table = encode_table(pairs, load_tokenizer(str(folder)), [], max_tokens=limit)
+
+    def batch(self, rows: np.ndarray[Any, Any]) -> Batch:
+        return collate(self.table, rows).to(self.device)
+
+
+def _pairs(test: Dataset, seed: int) -> Dataset:
+    """Rows with a context where there are any, as many as fit, repeated up to a whole batch."""
+    rows = np.flatnonzero([bool(context) for context in test["context"]])
+    rows = rows if len(rows) else np.arange(len(test))
+    return test.select(np.resize(np.random.default_rng(seed).permutation(rows), PAIRS))
+
+
+def _in_turns(
+    loaded: Sequence[Sequence[_Loaded]], parts: Sequence[np.ndarray[Any, Any]]
+) -> list[list[float]]:
+    """Seconds of each system on each part; the first part is run once before it counts."""
+    seconds: list[list[float]] = [[] for _ in loaded]
+    for number, part in enumerate([parts[0], *parts]):
+        for place, models in enumerate(loaded):
+            batches = [model.batch(part) for model in models]
+            _finish()
+            start = time.perf_counter()
+            for model, batch in zip(models, batches, strict=True):
+                model.model(*batch.inputs())
+            _finish()
+            if number:
+                seconds[place].append(time.perf_counter() - start)
+    return seconds
+
+
+def _finish() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _mark_front(rows: list[dict[str, Any]]) -> None:
+    """Mark the systems that no other beats in both score and cost (the Pareto front)."""
+    for row in rows:
+        row["latency"] = row["latency_ms"]["p50"]
+    scored = [row for row in rows if row["score"] is not None]
+    for cost in ("latency", "megabytes"):
+        for row in rows:
+            row[f"front_{cost}"] = row in scored and not any(
+                other[cost] <= row[cost]
+                and other["score"] >= row["score"]
+                and (other[cost], other["score"]) != (row[cost], row["score"])
+                for other in scored
+            )
+
+
+def cost_section(cost: dict[str, Any]) -> Section:
+    """Mean score over latency and size."""
+    points = [row for row in cost["systems"] if row["score"] is not None]
+    threads = cost["threads"]
+    sentences = [
+        f"Measured when this report was made, on {cost['pairs']} test rows, on "
+        + ("a GPU" if cost["device"] == "cuda" else
+           f"CPU with {threads} thread{'s' if threads > 1 else ''}")
+        + ", fp32, tokenizing left out, the systems taking turns row by row. A system answers all "
+        "tasks; its score is the mean over the tasks. Blue points are on the Pareto front: "
+        "no other system is at once better and cheaper."
+    ]  # fmt: skip
+    figures = [
+        Figure("cost-latency", "Mean score over the latency of one pair.",
+               charts.cost(points, x="latency", title="median latency of one pair, ms")),
+        Figure("cost-size", "Mean score over the size of the weights.",
+               charts.cost(points, x="megabytes", title="weights, MB")),
+    ]  # fmt: skip
+    return Section("cost", "Cost against quality", [Part("", sentences, (), figures)], cost)

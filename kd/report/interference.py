@@ -1,0 +1,89 @@
+"""Interference: do the tasks pull the shared encoder in the same direction?"""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from kd.report import charts
+from kd.report.answers import FinishedRun
+from kd.report.section import Figure, Part, Section, Table
+from kd.report.tasks import read_log
+from kd.report.wording import plain, share, signed
+
+PREFIX = "gradient_cosine/"
+
+
+def interference_section(finished: FinishedRun) -> Section | None:
+    """None when the training's log holds no samples of the gradients."""
+    rows = [row for row in read_log(finished.run.logs / "distill.jsonl")
+            if any(key.startswith(PREFIX) for key in row)]  # fmt: skip
+    tasks = list(finished.tasks)
+    pairs = []
+    for first, second in combinations(tasks, 2):
+        steps, values = cosines(rows, first, second)
+        if values:
+            pairs.append({
+                "first": first, "second": second, "steps": steps, "values": values,
+                "mean": float(np.mean(values)),
+                "conflicts": float(np.mean([value < 0 for value in values])),
+            })  # fmt: skip
+    if not pairs:
+        return None
+    sentences = [
+        f"Cosine of two tasks' gradients on the shared encoder, sampled on {len(rows)} batches "
+        "spread over the training. Below 0 a step for one task is a step against the other "
+        "(a conflict; Yu et al. 2020). Samples of single batches: take a mean near 0 as neither."
+    ]
+    table = Table(
+        "Pairs of tasks, the most in conflict first",
+        ("task", "and task", "samples", "mean cosine", "conflicts"),
+        [
+            (plain(pair["first"]), plain(pair["second"]), str(len(pair["values"])),
+             signed(pair["mean"], 2), share(pair["conflicts"]))
+            for pair in sorted(pairs, key=lambda pair: pair["mean"])
+        ],
+    )  # fmt: skip
+    return Section("interference", "Interference", [Part("", sentences, [table], _figures(pairs, tasks))],
+                   {"pairs": pairs})  # fmt: skip
+
+
+def cosines(
+    rows: list[dict[str, Any]], first: str, second: str
+) -> tuple[list[int], list[float]]:
+    """The steps at which a pair was sampled, and its cosines there."""
+    found = [
+        (row["step"], row[key])
+        for row in rows
+        for key in (f"{PREFIX}{first}/{second}", f"{PREFIX}{second}/{first}")
+        if row.get(key) is not None
+    ]
+    return [step for step, _ in found], [value for _, value in found]
+
+
+def _figures(pairs: list[dict[str, Any]], tasks: list[str]) -> list[Figure]:
+    cells = [
+        {"first": plain(pair["first"]), "second": plain(pair["second"]), "value": pair["mean"],
+         "strength": abs(pair["mean"])}
+        for pair in pairs
+    ]  # fmt: skip
+    lines = [
+        {"step": step, "series": series, "value": value}
+        for series, choose in (("most in conflict", min), ("mean of all pairs", np.mean),
+                               ("most in agreement", max))
+        for step, value in _over_steps(pairs, choose)
+    ]  # fmt: skip
+    names = [plain(task) for task in tasks]
+    return [
+        Figure("gradient-cosines", "Mean cosine of each pair.", charts.matrix(cells, names)),
+        Figure("gradient-course", "Over the training.",
+               charts.curves(lines, series="series", y="cosine")),
+    ]  # fmt: skip
+
+
+def _over_steps(pairs: list[dict[str, Any]], choose: Any) -> list[tuple[int, float]]:
+    at: dict[int, list[float]] = {}
+    for pair in pairs:
+        for step, value in zip(pair["steps"], pair["values"], strict=True):
+            at.setdefault(step, []).append(value)
+    return [(step, float(choose(values))) for step, values in sorted(at.items())]

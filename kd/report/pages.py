@@ -1,0 +1,71 @@
+"""The report's files: one page that opens from disk, the same in Markdown, every figure as JSON."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from kd.report.charts import svg
+from kd.report.section import Mark, Section
+
+# Names of the templates end in what they make, so that only HTML is escaped as HTML.
+TEMPLATES = Environment(
+    loader=PackageLoader("kd.report"),
+    autoescape=select_autoescape(("html",)),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write_pages(
+    folder: Path,
+    *,
+    title: str,
+    sections: Sequence[Section],
+    config: str,
+    examples: Sequence[dict[str, Any]] | None,
+) -> None:
+    """Write index.html, README.md, report.json and figures/*.svg.
+
+    examples: rows for the page's browser, None where no text may be shown.
+    """
+    pictures = {
+        figure.name: svg(figure.chart)
+        for section in sections
+        for part in section.parts
+        for figure in part.figures
+    }
+    (folder / "figures").mkdir()
+    for name, picture in pictures.items():
+        (folder / "figures" / f"{name}.svg").write_text(picture, encoding="utf-8")
+    data = {"title": title, "config": config}
+    data |= {section.key: section.data for section in sections}  # type: ignore[dict-item]
+    # allow_nan: a NaN would not be JSON; better no report than one that no program can read.
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    shown = {
+        "title": title,
+        "sections": sections,
+        "config": config,
+        "is_mark": lambda cell: isinstance(cell, Mark),
+    }
+    for name in ("index.html", "README.md"):
+        page = TEMPLATES.get_template(name).render(
+            **shown,
+            pictures={key: Markup(picture) for key, picture in pictures.items()},
+            examples=None if examples is None else in_script(examples),
+        )
+        (folder / name).write_text(page, encoding="utf-8")
+
+
+def in_script(values: Any) -> Markup:
+    """JSON that may stand in a <script>: nothing in it can end the element."""
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False)
+    # <, > and & are rare in JSON outside strings, where \u003c is the same letter.
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)

@@ -1,0 +1,204 @@
+"""Per task: confusion, scores of each class, calibration, fidelity to the teacher, learning curves.
+
+Letters: N = rows, C = classes.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import rel_entr
+
+from data.tasks import TaskSpec
+from kd.calibration import reliability
+from kd.report import charts
+from kd.report.answers import FinishedRun, TaskAnswers, Values
+from kd.report.section import Figure, Part, Section, Table
+from kd.report.wording import number, plain, share
+
+# Chances are kept with six decimals; one that was rounded to 0 is not impossible.
+LEAST_CHANCE = 1e-6
+
+
+def tasks_section(finished: FinishedRun) -> Section:
+    """A part a task, and the student's training before them."""
+    parts = [_student_part(finished.run.logs)]
+    data: dict[str, Any] = {}
+    for name, answers in finished.tasks.items():
+        scores = finished.metrics["tasks"][name]["test"]
+        part, data[name] = _task_part(finished, answers, scores)
+        parts.append(part)
+    return Section("tasks", "Per task", parts, data)
+
+
+def fidelity(teacher: Values, student: Values, is_right: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """How far a student says what its teacher says (Stanton et al. 2021).
+
+    teacher, student: (N, C) chances. is_right: (N,) whether the teacher is. For all rows, those
+    where the teacher is right and those where it is wrong: rows, the share on which both answer
+    the same, and the mean of KL(teacher ‖ student) in nats; None where there are no rows.
+    """
+    agrees = teacher.argmax(axis=1) == student.argmax(axis=1)
+    divergence = rel_entr(
+        np.maximum(teacher, LEAST_CHANCE), np.maximum(student, LEAST_CHANCE)
+    ).sum(axis=1)
+    found = {}
+    for key, chosen in (("all", np.ones_like(is_right)), ("right", is_right), ("wrong", ~is_right)):
+        rows = int(chosen.sum())
+        found[key] = {
+            "rows": rows,
+            "agreement": float(agrees[chosen].mean()) if rows else None,
+            "kl": float(divergence[chosen].mean()) if rows else None,
+        }
+    return found
+
+
+def _task_part(
+    finished: FinishedRun, answers: TaskAnswers, scores: dict[str, Any]
+) -> tuple[Part, dict[str, Any]]:
+    spec = answers.spec
+    models = [model for model in ("teacher", "student") if model in answers.models]
+    data: dict[str, Any] = {"scores": {model: scores[model] for model in models}}
+    figures, tables = [], []
+    if spec.kind == "classification":
+        for model in models:
+            rows = _confusion_rows(scores[model]["confusion"], spec)
+            chart = charts.confusion(rows, spec.classes, model)
+            caption = f"Confusion of the {model}, rows of the test split."
+            figures.append(Figure(f"{spec.name}-confusion-{model}", caption, chart))
+        data["calibration"] = {
+            model: reliability(answers.models[model].chances, answers.gold) for model in models
+        }
+        points = [
+            {"model": model, **found}
+            for model in models
+            for found in data["calibration"][model]["bins"]
+            if found["rows"]
+        ]
+        chart = charts.reliability(points, models)
+        figures.append(Figure(f"{spec.name}-reliability", "On the line a model is as often right "
+                              "as it is sure; below it, less often.", chart))  # fmt: skip
+        tables += [_classes_table(spec, scores, models), _calibration_table(data["calibration"])]
+        if "teacher" in models:
+            teacher = answers.models["teacher"]
+            data["fidelity"] = fidelity(
+                teacher.chances, answers.models["student"].chances,
+                teacher.predicted == answers.gold,
+            )  # fmt: skip
+            tables.append(_fidelity_table(data["fidelity"]))
+    else:
+        tables.append(_regression_table(scores, models))
+    curve = _teacher_curve(finished, spec)
+    if curve:
+        figures.append(Figure(f"{spec.name}-teacher", "The teacher's training: its loss on the "
+                              "batches, its score on dev.",
+                              charts.curves(curve, series="series", y="")))  # fmt: skip
+    return Part(plain(spec.name), (), tables, figures), data
+
+
+def _confusion_rows(matrix: list[list[int]], spec: TaskSpec) -> list[dict[str, Any]]:
+    return [
+        {"gold": gold, "predicted": predicted, "rows": count,
+         "share": count / sum(line) if sum(line) else 0.0}
+        for gold, line in zip(spec.classes, matrix, strict=True)
+        for predicted, count in zip(spec.classes, line, strict=True)
+    ]  # fmt: skip
+
+
+def _classes_table(spec: TaskSpec, scores: dict[str, Any], models: list[str]) -> Table:
+    keys = ("precision", "recall", "f1")
+    names = {"f1": "F1"}
+    return Table(
+        "Scores of each class",
+        ("class", "rows", *(f"{model} {names.get(key, key)}" for model in models for key in keys)),
+        [
+            (
+                name,
+                f"{scores['student']['per_class'][name]['support']:,}",
+                *(number(scores[m]["per_class"][name][key]) for m in models for key in keys),
+            )
+            for name in spec.classes
+        ],
+    )
+
+
+def _calibration_table(calibration: dict[str, Any]) -> Table:
+    return Table(
+        "Calibration (ECE: 15 bins of equal width, Guo et al. 2017)",
+        ("model", "ECE", "Brier score", "negative log-likelihood"),
+        [
+            (model, number(found["ece"]), number(found["brier"]), number(found["nll"]))
+            for model, found in calibration.items()
+        ],
+    )
+
+
+def _fidelity_table(found: dict[str, Any]) -> Table:
+    names = {"all": "all", "right": "the teacher is right", "wrong": "the teacher is wrong"}
+    return Table(
+        "Fidelity: does the student say what the teacher says?",
+        ("rows on which …", "rows", "same answer", "KL(teacher ‖ student), nats"),
+        [
+            (names[key], f"{row['rows']:,}", share(row["agreement"]), number(row["kl"]))
+            for key, row in found.items()
+        ],
+    )
+
+
+def _regression_table(scores: dict[str, Any], models: list[str]) -> Table:
+    return Table(
+        "Scores",
+        ("model", "Pearson's r", "Spearman's rho", "mean squared error"),
+        [(m, *(number(scores[m][key]) for key in ("pearson", "spearman", "mse"))) for m in models],
+    )
+
+
+def _student_part(logs: Path) -> Part:
+    rows = read_log(logs / "distill.jsonl")
+    losses = [
+        {"step": row["step"], "series": plain(key.removeprefix("loss/")), "value": value}
+        for row in rows
+        for key, value in row.items()
+        if key.startswith("loss/")
+    ]
+    progress = [
+        {"step": row["step"], "series": name, "value": row[key]}
+        for key, name in (("dev_score", "dev score"), ("gold_weight", "gold weight"))
+        for row in rows
+        if key in row
+    ]
+    labels = [row for row in losses if not row["series"].endswith("rationale")]
+    tokens = [
+        row | {"series": row["series"].removesuffix("/rationale")}
+        for row in losses
+        if row["series"].endswith("rationale")
+    ]
+    figures = []
+    for name, caption, found, axis in (
+        ("student-labels", "Loss of each task's labels on the batches.", labels, "cross-entropy"),
+        ("student-rationales", "Loss of each task's rationale tokens.", tokens, "cross-entropy"),
+        ("student-progress", "Mean score on dev, which picks the checkpoint, and the weight of "
+         "gold against the teachers.", progress, ""),
+    ):  # fmt: skip
+        if found:
+            figures.append(Figure(name, caption, charts.curves(found, series="series", y=axis)))
+    return Part("the student's training", (), (), figures)
+
+
+def _teacher_curve(finished: FinishedRun, spec: TaskSpec) -> list[dict[str, Any]]:
+    rows = read_log(finished.run.logs / f"teach-{spec.name}.jsonl")
+    names = {f"loss/{spec.name}": "loss", "dev_score": "dev score"}
+    return [
+        {"step": row["step"], "series": series, "value": row[key]}
+        for key, series in names.items()
+        for row in rows
+        if key in row
+    ]
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The rows of a training's log, none where there is no log."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

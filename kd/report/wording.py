@@ -1,0 +1,41 @@
+"""Numbers as a reader sees them: three decimals, a real minus, an interval in brackets."""
+
+from kd.statistics import Estimate
+
+MODELS = ("teacher", "student")
+METRICS = {"macro_f1": "macro-F1", "pearson": "Pearson's r", "accuracy": "accuracy"}
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """0.734; empty where there is none."""
+    return "" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """+0.012 or −0.012; empty where there is none."""
+    return "" if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def with_interval(estimate: Estimate | None, *, sign: bool = False) -> str:
+    """0.734 [0.701, 0.765]; empty where there is none."""
+    if estimate is None:
+        return ""
+    shown = signed if sign else number
+    return f"{shown(estimate.value)} [{shown(estimate.low)}, {shown(estimate.high)}]"
+
+
+def chance(p_value: float | None) -> str:
+    """A p-value: 0.034, or <0.001."""
+    if p_value is None:
+        return ""
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def share(value: float | None) -> str:
+    """A share as 12.3 %."""
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def plain(name: str) -> str:
+    """A name of the code in words."""
+    return name.replace("_", " ")

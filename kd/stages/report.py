@@ -1,0 +1,17 @@
+"""Stage report: the comparison of teachers and student as a folder to open in a browser."""
+
+from kd.config import Config
+from kd.hardware import by_main_process
+from kd.report.build import make_report
+from kd.run_folder import RunFolder, content_key
+
+
+def report_stage(config: Config, run: RunFolder) -> bool:
+    """Write RUN/report and the student's model card unless they are there; True when it ran."""
+    scores = [run.metrics, *sorted(run.path.glob("study/**/metrics.json"))]
+    key = content_key(config.report.model_dump(mode="json"), files=scores)
+
+    def write() -> None:
+        by_main_process(lambda: make_report([run.path], run.report))
+
+    return run.once("report", key, write, result=run.report / "index.html")

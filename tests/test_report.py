@@ -1,0 +1,234 @@
+"""Tests of the report of a finished run: its files, its page in a browser, and what stays out."""
+
+import json
+import logging
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from datasets import load_from_disk
+
+from kd.cli import main
+
+CONFIG = """
+name: mine
+data: {{max_tokens: 48, splits: {{train: 0.5, dev: 0.2, test: 0.3}}}}
+tasks:
+  mood:
+    sources: [{{files: {folder}/mood.csv}}]
+    classes: [sad, "glad | <b>"]
+  warmth:
+    sources: [{{files: {folder}/warmth.csv, columns: {{context: post, rationale: quotes}}}}]
+    classes: [cold, neutral, warm]
+  age:
+    kind: regression
+    low: 10
+    high: 90
+    sources: [{{files: {folder}/age.csv}}]
+teachers: {{encoder: {encoder}, training: {{epochs: 1, batch_size: 16, precision: fp32}}}}
+student: {{encoder: {encoder}, layers: [0]}}
+training: {{epochs: 2, precision: fp32}}
+report: {{examples: true}}
+"""
+# What would break a page, a table or a Markdown cell if it were taken for markup.
+HOSTILE = "<script>document.title='taken'</script> </td></table> </script> &amp; | `x` \U0001f600 ok"
+
+
+def kd(*arguments):
+    """Run a kd command to its end, which the command line gives as an exit with status 0."""
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny_encoder):
+    """The folder of a finished run over three small tables."""
+    logging.getLogger("kd.stages.label").setLevel(logging.ERROR)
+    folder = tmp_path_factory.mktemp("report")
+    days = range(30)
+    mood = [f'"on day {n} i was so {w} that i {HOSTILE}","{w}"' for n in days for w in ("sad",)]
+    mood += [f'on day {n} we were all very happy about it,"glad | <b>"' for n in days]
+    (folder / "mood.csv").write_text("text,label\n" + "\n".join(mood) + "\n", encoding="utf-8")
+    warmth = [
+        f"i am so sorry to hear of your day {n},warm,my dog of {n} years died,so sorry"
+        if n % 3 == 0
+        else f"what did you do on the day {n},neutral,i do not know what to do {n},what did you do"
+        if n % 3 == 1
+        else f"just go on and work for {n} days,cold,this is my post number {n},"
+        for n in range(60)
+    ]
+    (folder / "warmth.csv").write_text("text,label,post,quotes\n" + "\n".join(warmth) + "\n")
+    ages = [f"in the year {n} i was {n} years of age,{n}" for n in range(20, 60)]
+    (folder / "age.csv").write_text("text,label\n" + "\n".join(ages) + "\n")
+    (folder / "mine.yaml").write_text(CONFIG.format(folder=folder, encoder=tiny_encoder))
+    kd("run", folder / "mine.yaml", "--runs", folder / "runs")
+    return folder / "runs" / "mine"
+
+
+@pytest.fixture(scope="module")
+def data(run):
+    """Every figure of the report."""
+    return json.loads((run / "report" / "report.json").read_text(encoding="utf-8"))
+
+
+def test_a_run_ends_with_its_report_in_four_kinds_of_file(run):
+    report = run / "report"
+    assert {path.name for path in report.iterdir()} == {
+        "index.html", "README.md", "report.json", "figures"
+    }  # fmt: skip
+    assert {path.suffix for path in (report / "figures").iterdir()} == {".svg"}
+
+
+def test_the_report_has_its_sections_in_order(data):
+    sections = [key for key in data if key not in ("title", "config")]
+    assert sections == [
+        "verdict", "controls", "tasks", "rationales", "cost", "disagreements", "slices",
+        "interference", "provenance",
+    ]  # fmt: skip
+
+
+def test_the_verdict_has_the_scores_of_metrics_json(run, data):
+    metrics = json.loads((run / "metrics.json").read_text())["tasks"]
+    rows = {(row["task"], row["metric"]): row for row in data["verdict"]["rows"]}
+    for model in ("teacher", "student"):
+        for task, metric in (("mood", "macro_f1"), ("warmth", "macro_f1"), ("age", "pearson")):
+            row = rows[task, metric]
+            expected = metrics[task]["test"][model][metric]
+            assert row[model] is None or row[model]["value"] == pytest.approx(expected, abs=1e-6)
+        found = rows["warmth", "rationale token-F1, level > 0"][model]["value"]
+        expected = metrics["warmth"]["test"][model]["rationale"]["level>0"]["model"]["token_f1"]
+        assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_student_carries_a_card_that_can_be_read_as_one(run):
+    from huggingface_hub import ModelCard
+
+    card = ModelCard.load(run / "student" / "README.md")
+    assert card.data.language == "en"
+    assert {result.dataset_type for result in card.data.eval_results} >= {"mood", "warmth"}
+    assert "## Not for" in card.text
+
+
+def test_a_report_of_a_run_without_scores_says_what_to_run(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "mine")
+    (tmp_path / "mine" / "metrics.json").unlink()
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["report", str(tmp_path / "mine"), "--out", str(tmp_path / "report")])
+    assert "run kd evaluate" in capsys.readouterr().err
+
+
+def test_a_report_never_takes_the_place_of_another_folder(run, tmp_path, capsys):
+    (tmp_path / "precious").write_text("mine")
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["report", str(run), "--out", str(tmp_path)])
+    assert "is a folder of something else" in capsys.readouterr().err
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def texts_of(run):
+    """Every text and context of the run's splits."""
+    table = load_from_disk(str(run / "splits"))
+    return {text for split in table.values() for c in ("text", "context") for text in split[c]}
+
+
+def word_runs(text, length=5):
+    words = text.split()
+    return {" ".join(words[n : n + length]) for n in range(len(words) - length + 1)}
+
+
+def test_without_examples_no_five_words_of_any_post_are_in_the_folder(run, tmp_path):
+    kd("report", run, "--out", tmp_path / "report", "--no-examples")
+    runs = {words for text in texts_of(run) for words in word_runs(text)}
+    assert len(runs) > 100
+    files = [path for path in (tmp_path / "report").rglob("*") if path.is_file()]
+    assert len(files) > 10
+    for path in [*files, run / "student" / "README.md"]:
+        content = " ".join(path.read_text(encoding="utf-8").split())
+        # Also as a script or a page would write it.
+        plain = content.replace("\\u003c", "<").replace("&lt;", "<")
+        assert not [words for words in runs if words in content or words in plain], path.name
+
+
+def test_with_examples_the_texts_are_in_the_page_alone(run):
+    runs = {words for text in texts_of(run) for words in word_runs(text)}
+    for path in (run / "report").rglob("*"):
+        if path.is_file():
+            content = " ".join(path.read_text(encoding="utf-8").split())
+            assert any(words in content for words in runs) == (path.name == "index.html")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium that reaches nothing but files."""
+    from playwright.sync_api import sync_playwright
+
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium: install Debian's package chromium to test the page")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=[(1280, "light"), (400, "dark")], ids=["wide", "narrow"])
+def page(request, browser, run):
+    """The report's page, opened from its file with the network off; nothing may go wrong."""
+    width, scheme = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+    )
+    opened = context.new_page()
+    mistakes = []
+    opened.on("console", lambda message: mistakes.append(message.text))
+    opened.on("pageerror", lambda error: mistakes.append(str(error)))
+    opened.on("request", lambda request: mistakes.append(request.url)
+              if not request.url.startswith(("file:", "data:")) else None)  # fmt: skip
+    opened.goto((run / "report" / "index.html").as_uri())
+    yield opened
+    assert mistakes == []
+    context.close()
+
+
+def test_the_page_fits_its_window_and_shows_every_figure(page, run):
+    width = page.viewport_size["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    figures = page.query_selector_all("figure svg")
+    assert len(figures) == len(list((run / "report" / "figures").iterdir()))
+    for figure in figures:
+        box = figure.bounding_box()
+        assert box["width"] > 100
+        assert box["height"] > 30
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width + 1
+
+
+def test_text_that_looks_like_markup_shows_as_text(page):
+    assert page.title() == "mine: student against teachers"
+    page.select_option("select[name=task]", "mood")
+    page.fill("input[name=words]", "<script>")
+    shown = page.inner_text("#examples")
+    assert HOSTILE in re.sub(r"\s+", " ", shown)
+    assert page.query_selector("#examples script") is None
+
+
+def test_the_filters_show_the_rows_they_name(page):
+    total = int(re.search(r"of (\d+)", page.inner_text("#count")).group(1))
+    found = {}
+    for choice in ("right", "wrong"):
+        page.select_option("select[name=student]", choice)
+        found[choice] = int(re.search(r"of (\d+)", page.inner_text("#count")).group(1))
+    assert found["right"] + found["wrong"] == total
+    page.select_option("select[name=task]", "warmth")
+    assert all("warmth" in text for text in page.locator(".example .about").all_inner_texts())
+
+
+def test_quoted_words_are_marked_where_gold_has_them(page):
+    page.select_option("select[name=task]", "warmth")
+    page.select_option("select[name=gold]", "warm")
+    marked = page.locator(".example mark.gold").all_inner_texts()
+    assert marked
+    assert "so sorry" in " ".join(" ".join(marked).split())
