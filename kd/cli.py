@@ -1,4 +1,4 @@
-"""The command line: kd data | teach | label | distill | evaluate | predict | run | selfcheck."""
+"""The command line: the commands of one stage each, and kd run | selfcheck | predict."""
 
 import logging
 import os
@@ -18,24 +18,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import datasets
 import transformers
 import typer
-from rich.console import Console
 
 from data.errors import InputError
 from kd import show
-from kd.config import Config
+from kd.cli_options import ConfigFile, Overrides, Overwrite, Runs, open_run, out, say
 from kd.config_file import load_config
 from kd.dry_run import describe
-from kd.hardware import by_main_process, describe_processes, leave_processes, processes
+from kd.hardware import leave_processes, processes
 from kd.interruption import Stopped
 from kd.pipeline import run_all
 from kd.prediction import predict_file
-from kd.run_folder import RunFolder
 from kd.selfcheck import selfcheck as check_runs
-from kd.stages.data import data_stage
-from kd.stages.distill import distill_stage
-from kd.stages.evaluate import evaluate_stage
-from kd.stages.label import label_stage
-from kd.stages.teach import teach_stage
+from kd.stage_commands import data, distill, evaluate, label, teach
 from student.predictor import Predictor
 
 app = typer.Typer(
@@ -45,104 +39,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Distil single-task teachers of empathy, emotion and sentiment into one student.",
 )
-out = Console(highlight=False, soft_wrap=True)
-
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="a YAML file")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="such as training.epochs=3")
-]
-Runs = Annotated[Path, typer.Option(help="the folder that holds the runs")]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="take over a run of another config, redo what changed")
-]
-
-
-def _open(
-    config: Path, overrides: list[str] | None, runs: Path, overwrite: bool
-) -> tuple[Config, RunFolder]:
-    loaded = load_config(config, overrides or ())
-    run = RunFolder(runs / loaded.name)
-
-    def claim() -> None:
-        run.open(loaded, overwrite=overwrite)
-        out.print(describe_processes(), style="dim")
-
-    by_main_process(claim)
-    return loaded, run
-
-
-@app.command()
-def data(
-    config: ConfigFile,
-    overrides: Overrides = None,
-    runs: Runs = Path("runs"),
-    overwrite: Overwrite = False,
-) -> None:
-    """Read and check the files, write leak-free splits, print the profile."""
-    loaded, run = _open(config, overrides, runs, overwrite)
-    _say("data", data_stage(loaded, run))
-    if processes().is_main_process:
-        show.print_profile(out, run.load_splits()[1])
-
-
-@app.command()
-def teach(
-    config: ConfigFile,
-    overrides: Overrides = None,
-    runs: Runs = Path("runs"),
-    overwrite: Overwrite = False,
-) -> None:
-    """Fine-tune one teacher a task."""
-    loaded, run = _open(config, overrides, runs, overwrite)
-    _say("data", data_stage(loaded, run))
-    _say("teach", teach_stage(loaded, run))
-
-
-@app.command()
-def label(
-    config: ConfigFile,
-    overrides: Overrides = None,
-    runs: Runs = Path("runs"),
-    overwrite: Overwrite = False,
-) -> None:
-    """Write what each teacher says of every row of its task."""
-    loaded, run = _open(config, overrides, runs, overwrite)
-    _say("data", data_stage(loaded, run))
-    _say("label", label_stage(loaded, run))
-
-
-@app.command()
-def distill(
-    config: ConfigFile,
-    overrides: Overrides = None,
-    runs: Runs = Path("runs"),
-    overwrite: Overwrite = False,
-) -> None:
-    """Train the student on gold and soft targets."""
-    loaded, run = _open(config, overrides, runs, overwrite)
-    _say("data", data_stage(loaded, run))
-    _say("distill", distill_stage(loaded, run))
-
-
-@app.command()
-def evaluate(
-    config: ConfigFile,
-    overrides: Overrides = None,
-    runs: Runs = Path("runs"),
-    overwrite: Overwrite = False,
-    sharma2020: Annotated[
-        bool, typer.Option("--sharma2020", help="add the 2020 rationale metric, faults included")
-    ] = False,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="rows the student reads at once")
-    ] = None,
-) -> None:
-    """Score teachers and student on dev and test, beside the baselines."""
-    loaded, run = _open(config, overrides, runs, overwrite)
-    _say("data", data_stage(loaded, run))
-    _say("evaluate", evaluate_stage(loaded, run, sharma2020=sharma2020, batch_size=batch_size))
-    if processes().is_main_process:
-        show.print_results(out, run.metrics)
+for command in (data, teach, label, distill, evaluate):
+    app.command()(command)
 
 
 @app.command()
@@ -159,8 +57,8 @@ def run(
     if dry_run:
         describe(out, load_config(config, overrides or ()))
         return
-    loaded, folder = _open(config, overrides, runs, overwrite)
-    run_all(loaded, folder, _say)
+    loaded, folder = open_run(config, overrides, runs, overwrite)
+    run_all(loaded, folder, say)
     if processes().is_main_process:
         show.print_results(out, folder.metrics)
 
@@ -207,12 +105,6 @@ def predict(
     assert target is not None
     rows = predict_file(predictor, source, target)
     out.print(f"{target}: {rows} rows", markup=False)
-
-
-def _say(stage: str, ran: object) -> None:
-    if processes().is_main_process:
-        names = f" {', '.join(ran)}" if isinstance(ran, list) else ""
-        out.print(f"[bold]{stage:<9}[/] {'done' + names if ran else 'unchanged, skipped'}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
