@@ -16,6 +16,7 @@ from student.heads import HeadKind, Pooling
 
 EMBEDDED = "embedded"
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+Objective = Literal["annealed", "soft", "gold", "mixed"]
 
 
 class Settings(BaseModel):
@@ -155,7 +156,7 @@ class ReportSettings(Settings):
 class StudentTraining(Training):
     """How the student is distilled."""
 
-    objective: Literal["annealed", "soft", "gold", "mixed"] = Field(
+    objective: Objective = Field(
         "annealed", description="annealed: teacher to gold; mixed: the fixed gold_weight"
     )
     schedule: ScheduleName = "linear"
@@ -164,6 +165,10 @@ class StudentTraining(Training):
     )
     sampling: Sampling = "proportional"
     alpha: float = Field(0.75, gt=0, description="of sampling size_power and temperature")
+    # No part of the text that keys a student: student_key has the number that it resolves to.
+    seed: int | None = Field(
+        None, ge=0, lt=2**32, repr=False, description="of heads, batches, dropout; null: the run's"
+    )
 
 
 class Model(Settings):
@@ -256,6 +261,11 @@ class Config(Settings):
     def specs(self) -> list[TaskSpec]:
         """The tasks as the models see them, in the config's order."""
         return [task.spec(name) for name, task in self.tasks.items()]
+
+    @property
+    def student_seed(self) -> int:
+        """The seed of the student's training."""
+        return self.seed if self.training.seed is None else self.training.seed
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from functools import partial
 
 from accelerate.utils import set_seed
 from datasets import DatasetDict
+from transformers import PreTrainedTokenizerBase
 
 from data.encoding import EncodedTable
 from kd.annealing import SCHEDULES, Schedule, constant
@@ -62,7 +63,7 @@ def student_key(config: Config, run: RunFolder, table_hash: str) -> str:
         config.student,
         config.training,
         config.data.max_tokens,
-        config.seed,
+        config.student_seed,
         table_hash,
         {
             name: (task.weight, task.temperature, task.class_weights)
@@ -127,6 +128,12 @@ def with_targets(
     return table.without_gold() if config.training.objective == "soft" else table
 
 
+def student_tokenizer(config: Config, run: RunFolder) -> PreTrainedTokenizerBase:
+    """The tokenizer of the encoder that the student starts from."""
+    start = config.student.start
+    return load_tokenizer(str(run.teacher(start)) if start else config.student.encoder)
+
+
 def start_model(config: Config, run: RunFolder) -> StudentModel:
     """The untrained student: a pretrained encoder or a teacher's, cut to its layers."""
     settings = config.student
@@ -161,13 +168,12 @@ def _distill(
     training = config.training
     specs = config.specs
     accelerator = new_accelerator(training.precision)
-    start = config.student.start
-    tokenizer = load_tokenizer(str(run.teacher(start)) if start else config.student.encoder)
+    tokenizer = student_tokenizer(config, run)
     encoded = by_split(encoded_rows(config, run, table, table_hash, tokenizer, specs), table)
     rows = with_targets(config, encoded["train"], targets)
-    set_seed(config.seed)
+    set_seed(config.student_seed)
     model = start_model(config, run)
-    plan = plan_of(training, rows, specs, config.seed)
+    plan = plan_of(training, rows, specs, config.student_seed)
     checkpoints = new_checkpoints(config, run, "distill", key)
     log = new_log(config, run, "distill", accelerator)
     with closing(log):
