@@ -23,7 +23,7 @@ from kd.metrics import (
     regression_scores,
 )
 from kd.sharma2020 import legacy_labels, legacy_rationale_scores
-from student.inference import RATIONALE_THRESHOLD, Logits
+from student.inference import RATIONALE_THRESHOLD, Logits, inference_batches
 from student.model import StudentModel
 
 # Pairs of words grow with the texts: those of a million would not fit in memory.
@@ -33,6 +33,11 @@ TFIDF_ROWS = 100_000
 def known_rows(gold: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     """Row numbers with a gold target, of (N, C) targets."""
     return np.flatnonzero(np.isfinite(gold).all(axis=1))
+
+
+def rows_with_gold(specs: Sequence[TaskSpec], table: EncodedTable) -> npt.NDArray[np.int64]:
+    """Row numbers with a gold target of any of the tasks: those that a score is made of."""
+    return np.unique(np.concatenate([known_rows(table.gold[spec.name]) for spec in specs]))
 
 
 def score(spec: TaskSpec, table: EncodedTable, logits: Logits) -> dict[str, Any]:
@@ -175,8 +180,9 @@ def dev_scorer(
 
     All processes must call it; each computes its share of the rows.
     """
+    batches = inference_batches(table, rows_with_gold(specs, table))
     return lambda model: selection_score(
         specs,
         table,
-        gather_logits(model, table, accelerator, autocast=accelerator.autocast),
+        gather_logits(model, table, accelerator, batches=batches, autocast=accelerator.autocast),
     )

@@ -20,14 +20,21 @@ from kd.hardware import processes
 
 # Parts of a config that no result depends on.
 WITHOUT_EFFECT = {"checkpoints", "logs", "report"}
+# What a run that shares another's rows and teachers still does itself.
+OWN_STAGES = {"distill", "evaluate"}
 
 
 @dataclass(frozen=True)
 class RunFolder:
     """runs/NAME: config.yaml, splits/, tokens/, teachers/, soft_targets/, student/, metrics.json,
-    predictions/, report/, logs/, and checkpoints/ while a training is unfinished."""
+    predictions/, report/, logs/, and checkpoints/ while a training is unfinished.
+
+    shared: the folder of another run whose splits, tokens, teachers and soft targets are this
+    one's too; None where it has its own.
+    """
 
     path: Path
+    shared: Path | None = None
 
     @property
     def config(self) -> Path:
@@ -37,7 +44,7 @@ class RunFolder:
     @property
     def splits(self) -> Path:
         """The rows by split, their profile and their hash."""
-        return self.path / "splits"
+        return self._source / "splits"
 
     @property
     def student(self) -> Path:
@@ -70,41 +77,56 @@ class RunFolder:
 
     def teacher(self, name: str) -> Path:
         """A teacher's model folder."""
-        return self.path / "teachers" / name
+        return self._source / "teachers" / name
 
     def tokens(self, name: str) -> Path:
         """The token ids of every row, by a hash of the rows, the tokenizer and max_tokens."""
-        return self.path / "tokens" / name
+        return self._source / "tokens" / name
 
     def soft_targets(self, name: str) -> Path:
         """What a teacher says of every row."""
-        return self.path / "soft_targets" / f"{name}.arrow"
+        return self._source / "soft_targets" / f"{name}.arrow"
+
+    @property
+    def _source(self) -> Path:
+        return self.shared or self.path
+
+    def _stamp(self, stage: str) -> Path:
+        """The mark of a finished stage, which holds its key."""
+        place = self.path if stage in OWN_STAGES else self._source
+        return place / ".stages" / stage
 
     def open(self, config: Config, *, overwrite: bool = False) -> None:
         """Claim the folder for a config.
 
-        Raises InputError when another config made it, naming the keys that differ; with
-        `overwrite` the new config takes over, and stages whose inputs changed run again.
+        Raises InputError as `check` does; with `overwrite` the new config takes over, and stages
+        whose inputs changed run again.
         """
-        if self.config.is_file() and not overwrite:
-            there = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-            here = config.model_dump(mode="json")
-            changed = [
-                change
-                for key in {**there, **here}
-                if key not in WITHOUT_EFFECT
-                for change in differences(there.get(key), here.get(key), key)
-            ]
-            if changed:
-                raise InputError(
-                    f"{self.path}: was made with another config: {'; '.join(changed[:3])}"
-                    f"{' …' if len(changed) > 3 else ''}: give name=… for a new folder, "
-                    f"or --overwrite to redo what changed here"
-                )
+        if not overwrite:
+            self.check(config)
         try:
             write_text(self.config, dump_config(config))
         except OSError as error:
             raise InputError(f"{self.path}: can't be written to: {error.strerror}") from None
+
+    def check(self, config: Config) -> None:
+        """Raise InputError when another config made the folder, naming the keys that differ."""
+        if not self.config.is_file():
+            return
+        there = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        here = config.model_dump(mode="json")
+        changed = [
+            change
+            for key in {**there, **here}
+            if key not in WITHOUT_EFFECT
+            for change in differences(there.get(key), here.get(key), key)
+        ]
+        if changed:
+            raise InputError(
+                f"{self.path}: was made with another config: {'; '.join(changed[:3])}"
+                f"{' …' if len(changed) > 3 else ''}: give name=… for a new folder, "
+                f"or --overwrite to redo what changed here"
+            )
 
     def once(self, stage: str, key: str, action: Callable[[], None], *, result: Path) -> bool:
         """Run a stage unless its result is there, made from these very inputs; True when it ran.
@@ -113,8 +135,8 @@ class RunFolder:
         which it removes first and writes last. A finished stage's checkpoints are deleted.
         """
         state = processes()
-        stamp = self.path / ".stages" / stage
-        done = result.exists() and _key_in(stamp) == key
+        stamp = self._stamp(stage)
+        done = result.exists() and self.has_finished(stage, key)
         state.wait_for_everyone()
         if done:
             if state.is_main_process:  # a kill may have come between the mark and this
@@ -131,13 +153,16 @@ class RunFolder:
         state.wait_for_everyone()
         return True
 
+    def has_finished(self, stage: str, key: str) -> bool:
+        """Whether a stage was finished with these inputs; its result may be gone since."""
+        return _key_in(self._stamp(stage)) == key
+
     def require(self, stage: str, key: str, command: str) -> None:
         """Raise InputError naming the command when a stage was not finished with these inputs."""
-        stamp = self.path / ".stages" / stage
-        if _key_in(stamp) != key:
+        if not self.has_finished(stage, key):
             raise InputError(
-                f"{self.path}: {stage} is missing or was made from other settings or data: "
-                f"run {command} with this config first"
+                f"{self._stamp(stage).parents[1]}: {stage} is missing or was made from other "
+                f"settings or data: run {command} with this config first"
             )
 
     def seconds(self) -> dict[str, float]:
@@ -148,7 +173,7 @@ class RunFolder:
 
     def save_splits(self, table: DatasetDict, profile: dict[str, Any]) -> None:
         """Write the splits and their profile as one folder, atomically; older rows' tokens go."""
-        shutil.rmtree(self.path / "tokens", ignore_errors=True)
+        shutil.rmtree(self._source / "tokens", ignore_errors=True)
         with new_folder(self.splits) as folder:
             # One shard each: an empty split would otherwise have no file and could not be loaded.
             table.save_to_disk(str(folder), num_shards=dict.fromkeys(table, 1))

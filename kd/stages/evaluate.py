@@ -22,6 +22,7 @@ from kd.config import Config
 from kd.evaluation import (
     baseline_scores,
     known_rows,
+    rows_with_gold,
     score,
     score_sharma2020,
 )
@@ -44,15 +45,15 @@ def evaluate_stage(
 ) -> bool:
     """Write metrics.json and predictions/ unless they are there already; True when it ran.
 
+    Where the run shares another's teachers its student is scored alone: the other run holds the
+    scores of the teachers and baselines.
+
     batch_size: rows the student reads at once; by default as many as about 8,000 tokens.
     """
     table, profile = run.load_splits()
     check_model(run.student, "kd distill")
     run.require("distill", student_key(config, run, profile["hash"]), "kd distill")
-    settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
-    key = content_key(
-        settings, profile["hash"], sharma2020, batch_size, files=model_files(run.student)
-    )
+    key = evaluate_key(config, run, profile["hash"], sharma2020=sharma2020, batch_size=batch_size)
 
     def write() -> None:
         student, encoded, answers = _answers(config, run, table, profile["hash"], batch_size)
@@ -61,6 +62,19 @@ def evaluate_stage(
         )
 
     return run.once("evaluate", key, write, result=run.metrics)
+
+
+def evaluate_key(
+    config: Config,
+    run: RunFolder,
+    table_hash: str,
+    *,
+    sharma2020: bool = False,
+    batch_size: int | None = None,
+) -> str:
+    """What the scores depend on: settings, rows, and the student's files."""
+    settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
+    return content_key(settings, table_hash, sharma2020, batch_size, files=model_files(run.student))
 
 
 def _answers(
@@ -77,7 +91,9 @@ def _answers(
             student,
             encoded[split],
             accelerator,
-            batches=inference_batches(encoded[split], batch_rows=batch_size),
+            batches=inference_batches(
+                encoded[split], rows_with_gold(config.specs, encoded[split]), batch_rows=batch_size
+            ),
             progress=f"student on {split}",
         )
     return student, encoded, answers
@@ -94,7 +110,8 @@ def _evaluate(
     sharma2020: bool,
 ) -> None:
     specs = config.specs
-    targets = _targets_at_hand(config, run, profile["hash"])
+    is_alone = run.shared is not None
+    targets = {} if is_alone else _targets_at_hand(config, run, profile["hash"])
     scores: dict[str, Any] = {spec.name: {} for spec in specs}
     with new_folder(run.predictions) as folder:
         for split in SPLITS:
@@ -112,11 +129,13 @@ def _evaluate(
                         )
                     path = folder / f"{model}-{spec.name}-{split}.csv"
                     _write_predictions(path, spec, encoded[split], logits)
-                by_model |= baseline_scores(spec, table["train"], table[split], config.seed)
+                if not is_alone:
+                    by_model |= baseline_scores(spec, table["train"], table[split], config.seed)
                 scores[spec.name][split] = by_model
     report = {
         "name": config.name,
         "seed": config.seed,
+        "student_seed": config.student_seed,
         "splits_hash": profile["hash"],
         "student_hash": content_key(files=model_files(run.student)),
         "tasks": scores,

@@ -1,6 +1,7 @@
 """Tests of kd.run_folder: which config owns a folder, and which stage runs again."""
 
 import shutil
+from functools import partial
 
 import pytest
 import yaml
@@ -100,6 +101,26 @@ def test_an_action_that_raises_leaves_no_mark_of_what_is_finished(run, stage, fi
     with pytest.raises(RuntimeError, match="killed"):
         run.once("distill", "b", fail, result=run.path / "result")
     assert stage("a")
+
+
+def test_a_run_that_shares_anothers_teachers_keeps_its_own_student(run, tmp_path):
+    arm = RunFolder(tmp_path / "arm", shared=run.path)
+    for own in (lambda one: one.student, lambda one: one.metrics, lambda one: one.logs):
+        assert own(arm).is_relative_to(arm.path)
+    assert arm.splits == run.splits
+    assert arm.teacher("mood") == run.teacher("mood")
+    assert arm.soft_targets("mood") == run.soft_targets("mood")
+    assert arm.tokens("hash") == run.tokens("hash")
+    for folder, stage in ((run, "label-mood"), (arm, "distill")):
+        (folder.path / "result").parent.mkdir(parents=True, exist_ok=True)
+        result = folder.path / "result"
+        assert folder.once(stage, "a", partial(result.write_text, ""), result=result)
+    arm.require("label-mood", "a", "kd label")
+    with pytest.raises(InputError, match=r"runs/mine: label-mood is missing .* run kd label"):
+        arm.require("label-mood", "b", "kd label")
+    assert not run.has_finished("distill", "a")
+    with pytest.raises(InputError, match=r"arm: evaluate is missing"):
+        arm.require("evaluate", "a", "kd evaluate")
 
 
 def test_splits_come_back_as_they_were_written(run):
