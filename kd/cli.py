@@ -1,4 +1,4 @@
-"""The command line: the commands of one stage each, and kd run | selfcheck | predict."""
+"""The command line: the commands of one stage each, and kd run | study | selfcheck | predict."""
 
 import logging
 import os
@@ -30,6 +30,7 @@ from kd.pipeline import run_all
 from kd.prediction import predict_file
 from kd.selfcheck import selfcheck as check_runs
 from kd.stage_commands import data, distill, evaluate, label, teach
+from kd.study import ARMS, named_arms, run_study, study_scores
 from student.predictor import Predictor
 
 app = typer.Typer(
@@ -61,6 +62,30 @@ def run(
     run_all(loaded, folder, say)
     if processes().is_main_process:
         show.print_results(out, folder.metrics)
+
+
+@app.command()
+def study(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    runs: Runs = Path("runs"),
+    overwrite: Overwrite = False,
+    arms: Annotated[
+        str, typer.Option(metavar="A,B…", help=f"of {', '.join(ARMS)}")
+    ] = "single,multi,soft,annealed",
+    seeds: Annotated[int, typer.Option(min=1, help="of each arm: the run's, the next …")] = 3,
+) -> None:
+    """Train students that differ in one thing each, several seeds each, and compare them.
+
+    single: a student a task, gold only; multi: all tasks, gold only; soft: the teachers alone;
+    mixed: a fixed gold_weight; annealed: teacher to gold. More arms or seeds are added to those
+    that are there.
+    """
+    chosen = named_arms(arms)
+    loaded, folder = open_run(config, overrides, runs, overwrite)
+    run_study(loaded, folder, chosen, seeds, overwrite=overwrite, say=say)
+    if processes().is_main_process:
+        show.print_study(out, study_scores(folder))
 
 
 @app.command()

@@ -17,11 +17,18 @@ def run_all(config: Config, run: RunFolder, say: Callable[[str, object], None]) 
 
     An objective without teachers skips teach and label.
     """
-    say("data", data_stage(config, run))
-    if needs_teachers(config) or config.student.start is not None:
-        say("teach", teach_stage(config, run))
-    if needs_teachers(config):
-        say("label", label_stage(config, run))
+    prepare(config, run, say, with_soft=needs_teachers(config))
     say("distill", distill_stage(config, run))
     say("evaluate", evaluate_stage(config, run))
     say("report", report_stage(config, run))
+
+
+def prepare(
+    config: Config, run: RunFolder, say: Callable[[str, object], None], *, with_soft: bool
+) -> None:
+    """The rows, and what a student needs of teachers: soft targets, the weights it starts from."""
+    say("data", data_stage(config, run))
+    if with_soft or config.student.start is not None:
+        say("teach", teach_stage(config, run))
+    if with_soft:
+        say("label", label_stage(config, run))

@@ -1,15 +1,17 @@
-"""What a person sees in the terminal: the data profile, the results, one prediction."""
+"""What a person sees in the terminal: the data profile, results, a study, one prediction."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from kd.selfcheck import Check
+from kd.study import StudyScore
 from student.predictor import Prediction
 
 
@@ -113,6 +115,36 @@ def print_results(out: Console, metrics: Path) -> None:
             f"({parameters / student['parameters']:.1f} times the student)"
         )
     out.print(line)
+
+
+def print_study(out: Console, scores: Sequence[StudyScore]) -> None:
+    """Test scores, a row a task and a column an arm: mean ± standard deviation over its seeds.
+
+    The deviation is the sample's (divided by seeds - 1); a score that is undefined leaves it empty.
+    """
+    shown = [score for score in scores if score.split == "test"]
+    seeds = {arm: len({s.seed for s in shown if s.arm == arm}) for arm in [s.arm for s in shown]}
+    out.print("test: macro-F1 (regression: Pearson's r) and rationale token-F1, level > 0;")
+    out.print("mean ± standard deviation over (seeds)")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("task")
+    for arm, count in seeds.items():
+        table.add_column(f"{arm} ({count})", justify="right")
+    for task in dict.fromkeys(score.task for score in shown):
+        by_arm = [[s for s in shown if (s.arm, s.task) == (arm, task)] for arm in seeds]
+        table.add_row(task, *(_mean_and_deviation([s.label_score for s in o]) for o in by_arm))
+        cells = [_mean_and_deviation([s.rationale_score for s in o]) for o in by_arm]
+        if any(cells):
+            table.add_row("  rationale", *cells)
+    out.print(table)
+
+
+def _mean_and_deviation(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return ""
+    mean = _number(float(np.mean(known)))
+    return f"{mean} ± {np.std(known, ddof=1):.3f}" if len(known) > 1 else mean
 
 
 def _number(value: float | None) -> str:

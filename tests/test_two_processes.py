@@ -128,6 +128,18 @@ def test_metrics_are_the_same_to_the_last_digit_at_any_batch_size_and_in_two_pro
     assert all(scores == found["64"] for scores in found.values())
 
 
+def test_a_study_in_two_processes_trains_the_student_of_one(place, one):
+    arguments = [str(place / "gold.yaml"), "--runs", str(place / "study"), "--seeds", "1"]
+    program = [str(ROOT / "scripts" / "study.py")]
+    ended = launch(*arguments, "--arms", "multi", program=program)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    said = [line.split() for line in ended.stdout.splitlines()]
+    assert said[1:3] == [["data", "done"], ["study", "multi", "seed", "13", "done"]]
+    place = place / "study" / "gold" / "study" / "multi" / "seed-13"
+    first, second = (load_file(run / "student" / "model.safetensors") for run in (one, place))
+    torch.testing.assert_close(second, first, atol=1e-5, rtol=0.0)
+
+
 def test_sharded_weights_end_as_those_of_one_process(place, one):
     """FSDP2 needs as many passes in every process, and whole weights only when they are saved."""
     arguments = ["distill", str(place / "gold.yaml"), "--runs", str(place / "fsdp")]

@@ -6,7 +6,9 @@ import json
 import pytest
 from rich.console import Console
 
-from kd.show import print_prediction, print_profile, print_results
+from kd.run_folder import RunFolder
+from kd.show import print_prediction, print_profile, print_results, print_study
+from kd.study import StudyScore
 from student.predictor import Prediction, Rationale
 
 
@@ -103,3 +105,31 @@ def test_the_results_show_teacher_and_student_beside_the_baselines(shown, tmp_pa
     assert ["rating", "pearson", "0.250"] in lines
     assert ["mse", "0.125", "0.125"] in lines
     assert "(2.5" in lines[-1]  # times the student
+
+
+def test_a_study_shows_the_mean_and_deviation_of_each_arms_seeds_on_test(shown, tmp_path):
+    """0.5, 0.7 and 0.9 have the mean 0.7, and (0.04 + 0 + 0.04) / 2 is the square of 0.2."""
+
+    def score(arm, seed, task, split="test", **scores):
+        return StudyScore(arm, seed, task, split, scores, RunFolder(tmp_path))
+
+    def tokens(value):
+        return {"level>0": {"model": {"token_f1": value}}}
+
+    scores = [
+        *(score("multi", seed, "mood", macro_f1=0.1 * seed) for seed in (5, 7, 9)),
+        *(score("soft", 5, "mood", split, macro_f1=0.25) for split in ("dev", "test")),
+        score("soft", 5, "reply", macro_f1=0.25, rationale=tokens(0.5)),
+        *(score("multi", s, "reply", macro_f1=0.5, rationale=tokens(0.5)) for s in (5, 7)),
+        score("multi", 9, "reply", macro_f1=0.5, rationale=tokens(None)),
+        score("soft", 5, "rating", pearson=None),
+        *(score("multi", seed, "rating", pearson=0.1 * seed - 0.6) for seed in (5, 7)),
+    ]
+    lines = [line.split() for line in shown(print_study, scores).splitlines()]
+    assert lines[2:] == [
+        ["task", "multi", "(3)", "soft", "(1)"],
+        ["mood", "0.700", "±", "0.200", "0.250"],
+        ["reply", "0.500", "±", "0.000", "0.250"],
+        ["rationale", "0.500"],  # the token-F1 of one of multi's seeds is undefined
+        ["rating", "0.000", "±", "0.141"],
+    ]
