@@ -1,4 +1,4 @@
-"""The command line: the commands of one stage each, and kd run | study | selfcheck | predict."""
+"""The command line: the commands of one stage each, and of whole runs, reports and answers."""
 
 import logging
 import os
@@ -22,12 +22,14 @@ import typer
 from data.errors import InputError
 from kd import show
 from kd.cli_options import ConfigFile, Overrides, Overwrite, Runs, open_run, out, say
+from kd.compare import compare_runs
 from kd.config_file import load_config
 from kd.dry_run import describe
-from kd.hardware import leave_processes, processes
+from kd.hardware import by_main_process, leave_processes, processes
 from kd.interruption import Stopped
 from kd.pipeline import run_all
 from kd.prediction import predict_file
+from kd.report.build import make_report
 from kd.selfcheck import selfcheck as check_runs
 from kd.stage_commands import data, distill, evaluate, label, teach
 from kd.study import ARMS, named_arms, run_study, study_scores
@@ -86,6 +88,41 @@ def study(
     run_study(loaded, folder, chosen, seeds, overwrite=overwrite, say=say)
     if processes().is_main_process:
         show.print_study(out, study_scores(folder))
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN [RUN …]", help="folders of finished runs")
+    ],
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="where to write it [default: RUN/report]")
+    ] = None,
+    examples: Annotated[
+        bool | None,
+        typer.Option(help="show texts of test rows [default: as report.examples in the config]"),
+    ] = None,
+) -> None:
+    """Write the comparison of the first run's student with its teachers as a page for a browser.
+
+    Other runs, on the same rows, and the arms of kd study stand beside it.
+    """
+    target = folder or runs[0] / "report"
+    by_main_process(lambda: make_report(runs, target, examples=examples))
+    if processes().is_main_process:
+        out.print(f"{target / 'index.html'}", markup=False)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN_A", help="the folder of a finished run")],
+    second: Annotated[Path, typer.Argument(metavar="RUN_B", help="another, on the same rows")],
+    flips: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="write the ids whose answer differs")
+    ] = None,
+) -> None:
+    """Compare two runs' students: settings that differ, paired tests, answers that flipped."""
+    show.print_comparison(out, compare_runs(first, second, flips=flips))
 
 
 @app.command()

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kd.compare import RunComparison
+from kd.report.wording import METRICS, chance, with_interval
 from kd.selfcheck import Check
 from kd.study import StudyScore
 from student.predictor import Prediction
@@ -145,6 +147,35 @@ def _mean_and_deviation(values: Sequence[float | None]) -> str:
         return ""
     mean = _number(float(np.mean(known)))
     return f"{mean} ± {np.std(known, ddof=1):.3f}" if len(known) > 1 else mean
+
+
+def print_comparison(out: Console, found: RunComparison) -> None:
+    """The settings that differ, each task's scores with their difference, and the flips."""
+    for key, first, second in found.settings:
+        out.print(f"{key}: {first!r} → {second!r}", markup=False)
+    table = Table(box=None, pad_edge=False)
+    left = ("task", "metric")
+    columns = (*left, "first", "second", "second − first", "p", "McNemar", "won", "lost",
+               "both wrong")  # fmt: skip
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right")
+    for task in found.tasks:
+        scores, flips = task.scores, task.flips
+        table.add_row(
+            task.task,
+            METRICS[task.metric],
+            with_interval(scores.first if scores else None),
+            with_interval(scores.second if scores else None),
+            with_interval(scores.difference if scores else None, sign=True),
+            chance(scores.p_value if scores else None),
+            chance(task.p_mcnemar),
+            *([str(flips.won), str(flips.lost), str(flips.both_wrong)] if flips else [""] * 3),
+        )
+    out.print(table)
+    out.print(
+        "test rows; [95 % intervals] and p of paired resamples; won: the second alone is right",
+        markup=False,
+    )
 
 
 def _number(value: float | None) -> str:

@@ -17,10 +17,10 @@ from kd.atomic import new_folder
 from kd.config import Config, Objective
 from kd.config_file import load_config
 from kd.hardware import by_main_process
-from kd.pipeline import prepare
 from kd.run_folder import RunFolder
 from kd.stages.distill import distill_stage, needs_teachers, student_key, student_tokenizer
 from kd.stages.evaluate import SPLITS, evaluate_key, evaluate_stage
+from kd.stages.prepare import prepare
 from kd.tokens import encoded_rows
 
 # A student a task, where the other arms train one student of all tasks.

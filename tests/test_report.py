@@ -4,7 +4,6 @@ import json
 import logging
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 from datasets import load_from_disk
@@ -32,7 +31,7 @@ training: {{epochs: 2, precision: fp32}}
 report: {{examples: true}}
 """
 # What would break a page, a table or a Markdown cell if it were taken for markup.
-HOSTILE = "<script>document.title='taken'</script> </td></table> </script> &amp; | `x` \U0001f600 ok"
+HOSTILE = "<script>document.title='taken'</script> </td></table> & | `x` \U0001f600 ok"
 
 
 def kd(*arguments):
@@ -163,7 +162,11 @@ def browser():
     """A headless Chromium that reaches nothing but files."""
     from playwright.sync_api import sync_playwright
 
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    found = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if found is None:
         pytest.skip("no Chromium: install Debian's package chromium to test the page")
     with sync_playwright() as playwright:

@@ -20,7 +20,8 @@ from kd.config import Config
 from kd.config_file import load_config
 from kd.run_folder import RunFolder, check_model, content_key, model_files
 
-Numbers = npt.NDArray[np.int64]
+# Class indices, or values of a regression.
+Labels = npt.NDArray[Any]
 Values = npt.NDArray[np.float64]
 
 
@@ -33,7 +34,7 @@ class Answers:
     both None for a task without rationales.
     """
 
-    predicted: Numbers | Values
+    predicted: Labels
     chances: Values
     spans: list[list[Span]] | None
     token_f1: Values | None
@@ -48,9 +49,9 @@ class TaskAnswers:
     """
 
     spec: TaskSpec
-    rows: Numbers
+    rows: npt.NDArray[np.int64]
     ids: tuple[str, ...]
-    gold: Numbers | Values
+    gold: Labels
     models: dict[str, Answers]
 
     @property
@@ -116,7 +117,7 @@ def read_answers(folder: Path, spec: TaskSpec, number: dict[str, int]) -> TaskAn
     """The answers of a task's models from a run's prediction files; number: row id → row."""
     models = {}
     ids: tuple[str, ...] = ()
-    gold: Numbers | Values = np.empty(0)
+    gold: Labels = np.empty(0)
     for model in ("student", "teacher"):
         path = folder / f"{model}-{spec.name}-test.csv"
         if model == "teacher" and not path.is_file():
@@ -125,7 +126,7 @@ def read_answers(folder: Path, spec: TaskSpec, number: dict[str, int]) -> TaskAn
     return TaskAnswers(spec, np.array([number[name] for name in ids]), ids, gold, models)
 
 
-def _read_file(path: Path, spec: TaskSpec) -> tuple[tuple[str, ...], Numbers | Values, Answers]:
+def _read_file(path: Path, spec: TaskSpec) -> tuple[tuple[str, ...], Labels, Answers]:
     if not path.is_file():
         raise InputError(f"{path}: no such file: run kd evaluate with this config again")
     with path.open(encoding="utf-8", newline="") as file:
@@ -144,7 +145,7 @@ def _read_file(path: Path, spec: TaskSpec) -> tuple[tuple[str, ...], Numbers | V
     return tuple(row["id"] for row in rows), _indices([row["gold"] for row in rows], spec), answers
 
 
-def _indices(cells: list[str], spec: TaskSpec) -> Numbers | Values:
+def _indices(cells: list[str], spec: TaskSpec) -> Labels:
     if spec.kind == "regression":
         return np.array([float(cell) for cell in cells])
     place = {name: index for index, name in enumerate(spec.classes)}

@@ -39,8 +39,9 @@ def make_report(folders: list[Path], target: Path, *, examples: bool | None = No
     seed = finished.config.seed
     cost = measure(systems_of(finished, rows, others), finished.test, seed)
     trainings = trainings_of(finished, others)
+    verdict = verdict_section(finished, rows, cost)
     sections = [
-        verdict_section(finished, rows, cost),
+        verdict,
         controls_section(trainings, own_arm(finished), seed=seed, command=STUDY),
         tasks_section(finished),
         rationales_section(finished),
@@ -50,7 +51,7 @@ def make_report(folders: list[Path], target: Path, *, examples: bool | None = No
         interference_section(finished),
         provenance_section(finished),
     ]
-    tables = [table for part in sections[0].parts for table in part.tables][:2]
+    tables = [table for part in verdict.parts for table in part.tables][:2]
     write_text(finished.run.student / "README.md", model_card(finished, rows, tables))
     with new_folder(target) as folder:
         write_pages(

@@ -27,7 +27,9 @@ def model_card(
         tags=["knowledge-distillation", "multi-task", "text-classification", "empathy"],
         pipeline_tag="text-classification",
         model_name=config.name,
-        eval_results=[_result(row) for row in rows if row["student"] and row["metric"] != RATIONALE],
+        eval_results=[
+            _result(row) for row in rows if row["student"] and row["metric"] != RATIONALE
+        ],
     )
     return TEMPLATES.get_template("card.md").render(
         metadata=metadata.to_yaml(),

@@ -52,7 +52,7 @@ def model_colour(models: Sequence[str]) -> alt.Color:
 
 def intervals(
     rows: Rows, *, label: str, title: str, margin: float | None = None, rule_at: float = 0.0
-) -> alt.LayerChart:
+) -> alt.TopLevelMixin:
     """Points with 95 % intervals, one a row of `label`, `value`, `low`, `high`; 0 is marked.
 
     margin: a band from -margin to margin in which a loss is of no account.
@@ -63,9 +63,7 @@ def intervals(
     layers: list[Any] = []
     if margin is not None:
         band = alt.Chart(alt.Data(values=[{"low": -margin, "high": margin}]))
-        layers.append(
-            band.mark_rect(color=TEXT, opacity=0.1).encode(x="low:Q", x2="high:Q")
-        )
+        layers.append(band.mark_rect(color=TEXT, opacity=0.1).encode(x="low:Q", x2="high:Q"))
     zero = alt.Chart(alt.Data(values=[{"at": rule_at}]))
     layers += [
         zero.mark_rule(color=TEXT, opacity=0.6).encode(x="at:Q"),
@@ -79,7 +77,7 @@ def intervals(
     return alt.layer(*layers).properties(width=WIDTH - 120, height=alt.Step(24))
 
 
-def confusion(rows: Rows, classes: Sequence[str], title: str) -> alt.LayerChart:
+def confusion(rows: Rows, classes: Sequence[str], title: str) -> alt.TopLevelMixin:
     """Gold down, predicted across; the number of rows, shaded by the share of the gold class."""
     size = 240 / len(classes)
     axis = alt.Axis(labelAngle=0 if len(classes) <= 4 else -90)
@@ -87,9 +85,7 @@ def confusion(rows: Rows, classes: Sequence[str], title: str) -> alt.LayerChart:
         x=alt.X("predicted:N", sort=list(classes), title="predicted", axis=axis),
         y=alt.Y("gold:N", sort=list(classes), title="gold"),
     )
-    shade = alt.Opacity(
-        "share:Q", scale=alt.Scale(domain=[0, 1], range=[0.03, 0.6]), legend=None
-    )
+    shade = alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.03, 0.6]), legend=None)
     cells = base.mark_rect(color=COLOURS["student"]).encode(opacity=shade)
     numbers = base.mark_text(color=TEXT, fontSize=11).encode(text="rows:Q")
     return alt.layer(cells, numbers).properties(
@@ -97,7 +93,7 @@ def confusion(rows: Rows, classes: Sequence[str], title: str) -> alt.LayerChart:
     )
 
 
-def reliability(rows: Rows, models: Sequence[str]) -> alt.LayerChart:
+def reliability(rows: Rows, models: Sequence[str]) -> alt.TopLevelMixin:
     """How often an answer is right, over how sure the model was."""
     line = alt.Chart(alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}])).mark_line(
         color=TEXT, opacity=0.4, strokeDash=[4, 4], strokeWidth=1
@@ -105,8 +101,12 @@ def reliability(rows: Rows, models: Sequence[str]) -> alt.LayerChart:
     unit = alt.Scale(domain=[0, 1])
     base = alt.Chart(alt.Data(values=list(rows)))
     points = base.mark_point(filled=True, opacity=0.9).encode(
-        x=alt.X("confidence:Q", scale=unit, title="how sure (mean chance of the answer)",
-                axis=alt.Axis(tickCount=5)),
+        x=alt.X(
+            "confidence:Q",
+            scale=unit,
+            title="how sure (mean chance of the answer)",
+            axis=alt.Axis(tickCount=5),
+        ),
         y=alt.Y("accuracy:Q", scale=unit, title="how often right"),
         size=alt.Size("rows:Q", legend=None, scale=alt.Scale(range=[20, 300])),
         color=model_colour(models),
@@ -115,7 +115,7 @@ def reliability(rows: Rows, models: Sequence[str]) -> alt.LayerChart:
     return alt.layer(line.encode(x="x:Q", y="y:Q"), points).properties(width=WIDTH, height=220)
 
 
-def curves(rows: Rows, *, series: str, y: str, log: bool = False) -> alt.Chart:
+def curves(rows: Rows, *, series: str, y: str, log: bool = False) -> alt.TopLevelMixin:
     """Lines of `value` over `step`, one a `series`."""
     names = list(dict.fromkeys(row[series] for row in rows))
     scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
@@ -130,13 +130,15 @@ def curves(rows: Rows, *, series: str, y: str, log: bool = False) -> alt.Chart:
     ).properties(width=WIDTH, height=200)  # fmt: skip
 
 
-def cost(rows: Rows, *, x: str, title: str) -> alt.LayerChart:
+def cost(rows: Rows, *, x: str, title: str) -> alt.TopLevelMixin:
     """Mean score over a cost, a point a model, the Pareto front joined by a line."""
     data = alt.Data(values=list(rows))
     widest = 1.2 * max(row[x] for row in rows)
     at = alt.X(f"{x}:Q", title=title, scale=alt.Scale(domain=[0, widest]))
-    base = alt.Chart(data).encode(x=at, y=alt.Y("score:Q", title="mean score over tasks",
-                                                scale=alt.Scale(zero=False, padding=24)))
+    base = alt.Chart(data).encode(
+        x=at,
+        y=alt.Y("score:Q", title="mean score over tasks", scale=alt.Scale(zero=False, padding=24)),
+    )
     front = base.transform_filter(f"datum.front_{x}")
     return alt.layer(
         front.mark_line(color=TEXT, opacity=0.4, strokeDash=[4, 4], interpolate="step-after"),
@@ -149,7 +151,7 @@ def cost(rows: Rows, *, x: str, title: str) -> alt.LayerChart:
     ).properties(width=WIDTH, height=220)
 
 
-def arms(rows: Rows, *, title: str, order: Sequence[str]) -> alt.LayerChart:
+def arms(rows: Rows, *, title: str, order: Sequence[str]) -> alt.TopLevelMixin:
     """The score of each seed, an arm a line, its mean marked."""
     base = alt.Chart(alt.Data(values=list(rows))).encode(
         y=alt.Y("arm:N", sort=list(order), title=None)
@@ -162,7 +164,7 @@ def arms(rows: Rows, *, title: str, order: Sequence[str]) -> alt.LayerChart:
     ).properties(width=WIDTH - 120, height=alt.Step(24))
 
 
-def matrix(rows: Rows, names: Sequence[str]) -> alt.LayerChart:
+def matrix(rows: Rows, names: Sequence[str]) -> alt.TopLevelMixin:
     """Cosines of pairs of tasks: blue where they agree, orange where they are in conflict."""
     base = alt.Chart(alt.Data(values=list(rows))).encode(
         x=alt.X("second:N", sort=list(names), title=None, axis=alt.Axis(labelAngle=-40)),
@@ -171,7 +173,9 @@ def matrix(rows: Rows, names: Sequence[str]) -> alt.LayerChart:
     colour = alt.condition(
         "datum.value < 0", alt.value(COLOURS["teacher"]), alt.value(COLOURS["student"])
     )
-    shade = alt.Opacity("strength:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 0.7]), legend=None)
+    shade = alt.Opacity(
+        "strength:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 0.7]), legend=None
+    )
     cells = base.mark_rect().encode(color=colour, opacity=shade)
     numbers = base.mark_text(color=TEXT, fontSize=11).encode(
         text=alt.Text("value:Q", format="+.2f")

@@ -88,7 +88,9 @@ def controls_section(
     tasks = list(dict.fromkeys(name for training in trainings for name in training.tasks))
     scores = {
         task: {
-            arm: {t.seed: _score(t.tasks[task]) for t in trainings if t.arm == arm and task in t.tasks}
+            arm: {
+                t.seed: _score(t.tasks[task]) for t in trainings if t.arm == arm and task in t.tasks
+            }
             for arm in arms
         }
         for task in tasks
@@ -138,7 +140,7 @@ def _difference(
     answers = {
         (t.arm, t.seed): t.tasks[task] for t in trainings if task in t.tasks and t.seed in seeds
     }
-    one, two = (np.array([scores[arm][s] for s in seeds]) for arm in (first, second))
+    one, two = ([scores[arm][s] for s in seeds] for arm in (first, second))
     told = answers[first, seeds[0]]
     compared = compare_answers(
         told.spec,
@@ -155,8 +157,8 @@ def _difference(
     }
     return {
         "task": task, "first": first, "second": second, "seeds": seeds,
-        "first_mean": float(one.mean()), "second_mean": float(two.mean()),
-        "difference": float((two - one).mean()),
+        "first_mean": float(np.mean(one)), "second_mean": float(np.mean(two)),
+        "difference": float(np.mean(two) - np.mean(one)),
         **{key: asdict(found) if found else None for key, found in intervals.items()},
         "word": _word(first, second, [found for found in intervals.values() if found]),
     }  # fmt: skip
@@ -204,9 +206,7 @@ def _differences_table(rows: Sequence[dict[str, Any]]) -> Table:
     )  # fmt: skip
 
 
-def _means(
-    scores: dict[str, dict[str, dict[int, float]]], trainings: Sequence[Training]
-) -> Table:
+def _means(scores: dict[str, dict[str, dict[int, float]]], trainings: Sequence[Training]) -> Table:
     arms = list(dict.fromkeys(training.arm for training in trainings))
     metric = {name: a.spec.selection_metric for t in trainings for name, a in t.tasks.items()}
 

@@ -19,7 +19,7 @@ def interference_section(finished: FinishedRun) -> Section | None:
     rows = [row for row in read_log(finished.run.logs / "distill.jsonl")
             if any(key.startswith(PREFIX) for key in row)]  # fmt: skip
     tasks = list(finished.tasks)
-    pairs = []
+    pairs: list[dict[str, Any]] = []
     for first, second in combinations(tasks, 2):
         steps, values = cosines(rows, first, second)
         if values:
@@ -44,13 +44,11 @@ def interference_section(finished: FinishedRun) -> Section | None:
             for pair in sorted(pairs, key=lambda pair: pair["mean"])
         ],
     )  # fmt: skip
-    return Section("interference", "Interference", [Part("", sentences, [table], _figures(pairs, tasks))],
-                   {"pairs": pairs})  # fmt: skip
+    parts = [Part("", sentences, [table], _figures(pairs, tasks))]
+    return Section("interference", "Interference", parts, {"pairs": pairs})
 
 
-def cosines(
-    rows: list[dict[str, Any]], first: str, second: str
-) -> tuple[list[int], list[float]]:
+def cosines(rows: list[dict[str, Any]], first: str, second: str) -> tuple[list[int], list[float]]:
     """The steps at which a pair was sampled, and its cosines there."""
     found = [
         (row["step"], row[key])

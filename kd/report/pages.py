@@ -42,8 +42,8 @@ def write_pages(
     (folder / "figures").mkdir()
     for name, picture in pictures.items():
         (folder / "figures" / f"{name}.svg").write_text(picture, encoding="utf-8")
-    data = {"title": title, "config": config}
-    data |= {section.key: section.data for section in sections}  # type: ignore[dict-item]
+    data: dict[str, Any] = {"title": title, "config": config}
+    data |= {section.key: section.data for section in sections}
     # allow_nan: a NaN would not be JSON; better no report than one that no program can read.
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")

@@ -30,8 +30,8 @@ def provenance_section(finished: FinishedRun) -> Section:
         "seconds": finished.run.seconds(),
         "teachers": _fingerprints(finished),
     }
-    return Section("provenance", "Provenance", [Part("", _sentences(data), _tables(finished, data))],
-                   data)  # fmt: skip
+    parts = [Part("", _sentences(data), _tables(finished, data))]
+    return Section("provenance", "Provenance", parts, data)
 
 
 def versions() -> dict[str, str]:
@@ -90,8 +90,9 @@ def _tables(finished: FinishedRun, data: dict[str, Any]) -> list[Table]:
         )
         for name, task in finished.profile["tasks"].items()
     ]
-    tables = [Table("Rows", ("task", "train", "dev", "test", "repeated rows merged",
-                             "conflicting labels", "rationale parts not in the text"), rows)]  # fmt: skip
+    columns = ("task", "train", "dev", "test", "repeated rows merged", "conflicting labels",
+               "rationale parts not in the text")  # fmt: skip
+    tables = [Table("Rows", columns, rows)]
     if data["seconds"]:
         tables.append(Table("Wall time of each stage, of its last start where it was resumed",
                             ("stage", "seconds"),
@@ -101,4 +102,3 @@ def _tables(finished: FinishedRun, data: dict[str, Any]) -> list[Table]:
                             list(data["teachers"].items())))  # fmt: skip
     tables.append(Table("Versions", ("package", "version"), list(data["versions"].items())))
     return tables
-

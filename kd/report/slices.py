@@ -19,7 +19,9 @@ from kd.statistics import Estimate, compare_means
 
 LEAST_ROWS = 20
 RESAMPLES = 2_000
-NEGATION = re.compile(r"\b(no|not|never|none|nobody|nothing|neither|nor|without|cannot)\b|n['’]t\b", re.I)
+NEGATION = re.compile(
+    r"\b(no|not|never|none|nobody|nothing|neither|nor|without|cannot)\b|n['’]t\b", re.I
+)
 # Digits and # can become emoji too; on their own they are none.
 EMOJI = regex.compile(r"(?![\d#*])\p{Emoji_Presentation}|\p{Extended_Pictographic}|[:;=]-?[()DP]")
 
@@ -77,6 +79,7 @@ def gaps(finished: FinishedRun, answers: TaskAnswers) -> list[dict[str, Any]]:
                 hits["teacher"][mask], hits["student"][mask],
                 resamples=RESAMPLES, seed=finished.config.seed,
             )  # fmt: skip
+            assert compared is not None
             found.append({
                 "slice": name,
                 "rows": compared.rows,
@@ -99,4 +102,6 @@ def _part(task: str, rows: list[dict[str, Any]]) -> Part:
     )  # fmt: skip
     points = [{"slice": row["slice"], **row["difference"]} for row in rows]
     chart = charts.intervals(points, label="slice", title="student − teacher, accuracy")
-    return Part(plain(task), (), [table], [Figure(f"{task}-slices", "Difference of accuracies.", chart)])
+    return Part(
+        plain(task), (), [table], [Figure(f"{task}-slices", "Difference of accuracies.", chart)]
+    )

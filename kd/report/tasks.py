@@ -4,6 +4,7 @@ Letters: N = rows, C = classes.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from kd.report.wording import number, plain, share
 
 # Chances are kept with six decimals; one that was rounded to 0 is not impossible.
 LEAST_CHANCE = 1e-6
+CALIBRATION = ("ece", "brier", "negative_log_likelihood")
 
 
 def tasks_section(finished: FinishedRun) -> Section:
@@ -40,9 +42,9 @@ def fidelity(teacher: Values, student: Values, is_right: np.ndarray[Any, Any]) -
     the same, and the mean of KL(teacher ‖ student) in nats; None where there are no rows.
     """
     agrees = teacher.argmax(axis=1) == student.argmax(axis=1)
-    divergence = rel_entr(
-        np.maximum(teacher, LEAST_CHANCE), np.maximum(student, LEAST_CHANCE)
-    ).sum(axis=1)
+    divergence = rel_entr(np.maximum(teacher, LEAST_CHANCE), np.maximum(student, LEAST_CHANCE)).sum(
+        axis=1
+    )
     found = {}
     for key, chosen in (("all", np.ones_like(is_right)), ("right", is_right), ("wrong", ~is_right)):
         rows = int(chosen.sum())
@@ -106,7 +108,7 @@ def _confusion_rows(matrix: list[list[int]], spec: TaskSpec) -> list[dict[str, A
     ]  # fmt: skip
 
 
-def _classes_table(spec: TaskSpec, scores: dict[str, Any], models: list[str]) -> Table:
+def _classes_table(spec: TaskSpec, scores: dict[str, Any], models: Sequence[str]) -> Table:
     keys = ("precision", "recall", "f1")
     names = {"f1": "F1"}
     return Table(
@@ -128,7 +130,7 @@ def _calibration_table(calibration: dict[str, Any]) -> Table:
         "Calibration (ECE: 15 bins of equal width, Guo et al. 2017)",
         ("model", "ECE", "Brier score", "negative log-likelihood"),
         [
-            (model, number(found["ece"]), number(found["brier"]), number(found["nll"]))
+            (model, *(number(found[key]) for key in CALIBRATION))
             for model, found in calibration.items()
         ],
     )
@@ -146,7 +148,7 @@ def _fidelity_table(found: dict[str, Any]) -> Table:
     )
 
 
-def _regression_table(scores: dict[str, Any], models: list[str]) -> Table:
+def _regression_table(scores: dict[str, Any], models: Sequence[str]) -> Table:
     return Table(
         "Scores",
         ("model", "Pearson's r", "Spearman's rho", "mean squared error"),

@@ -69,9 +69,7 @@ def compare_answers(
     """
     if spec.kind == "regression":
         return compare_pearson(gold, first, second, resamples=resamples, seed=seed)
-    return compare_macro_f1(
-        gold, first, second, len(spec.classes), resamples=resamples, seed=seed
-    )
+    return compare_macro_f1(gold, first, second, len(spec.classes), resamples=resamples, seed=seed)
 
 
 def _compared(answers: TaskAnswers, seed: int) -> Comparison | None:
