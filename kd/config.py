@@ -141,6 +141,7 @@ class LogSettings(Settings):
     """What a training writes down; the result does not depend on it."""
 
     every: int = Field(10, ge=1, description="optimizer steps between two lines")
+    gradients: int = Field(10, ge=0, description="comparisons of the tasks' gradients; 0: none")
     rows: bool = Field(False, description="also the ids of each step's rows, a file a process")
 
 

@@ -14,6 +14,7 @@ from accelerate.tracking import GeneralTracker, TensorBoardTracker
 class RunLog:
     """Writes rows of numbers to FOLDER/NAME.jsonl, and to TensorBoard where it is installed.
 
+    every: steps between two rows of losses; gradients: comparisons of the tasks' gradients.
     Only the main process writes them. With `with_rows` every process writes the ids of the rows
     that it trains on to FOLDER/NAME.rows-PROCESS.jsonl.
     """
@@ -25,9 +26,11 @@ class RunLog:
         accelerator: Accelerator,
         *,
         every: int = 10,
+        gradients: int = 0,
         with_rows: bool = False,
     ) -> None:
         self.every = every
+        self.gradients = gradients
         self._folder, self._name = folder, name
         self._is_main, self._with_rows = accelerator.is_main_process, with_rows
         self._process, self._processes = accelerator.process_index, accelerator.num_processes

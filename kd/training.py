@@ -20,6 +20,7 @@ from data.plan import BatchPlan, shard
 from kd.annealing import Schedule
 from kd.checkpoints import Checkpoints, State, Weights
 from kd.hardware import configure_deepspeed
+from kd.interference import interference, sample_steps
 from kd.interruption import Stopped, caught_signals
 from kd.losses import TaskLoss, batch_loss
 from kd.optimization import new_optimizer, rate_factor, set_rates
@@ -96,6 +97,7 @@ def train(
         max(1, round(plan.steps * number / recipe.evaluations))
         for number in range(1, recipe.evaluations + 1)
     }
+    compare_at = sample_steps(plan.steps, log.gradients, len(losses), accelerator)
     state = checkpoints.resume(accelerator)
     log.open(state.step)
     bar = tqdm(
@@ -112,11 +114,12 @@ def train(
             set_rates(optimizer, factor)  # before the backward pass, where DeepSpeed steps
             seed_step(plan.seed, step, accelerator.process_index)
             rows = plan.batch(step)
+            counts = target_counts(table, rows)
             parts = own_parts(table, rows, accelerator, recipe.accumulation)
             log.write_rows(step, [table.ids[row] for part in parts for row in part])
             shares = take_step(
                 prepared, optimizer, table, parts, losses, accelerator,
-                gold_weight=gold_weight, counts=target_counts(table, rows), clip=recipe.clip,
+                gold_weight=gold_weight, counts=counts, clip=recipe.clip,
             )  # fmt: skip
             state.step = step + 1
             bar.update()
@@ -129,6 +132,12 @@ def train(
                     )
                 rates = {"gold_weight": gold_weight, "learning_rate": recipe.learning_rate * factor}
                 log.write(step, {**rates, **losses_now})
+            if step in compare_at:
+                cosines = interference(
+                    model, table, parts, losses, accelerator,
+                    gold_weight=gold_weight, counts=counts,
+                )  # fmt: skip
+                log.write(step, cosines)
             if state.step in evaluate_at:
                 # One process decides for all: a difference in one answer must not part them.
                 score = broadcast_object_list([dev_score(model)])[0]

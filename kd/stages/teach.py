@@ -130,7 +130,14 @@ def new_checkpoints(config: Config, run: RunFolder, training: str, key: str) -> 
 def new_log(config: Config, run: RunFolder, training: str, accelerator: Accelerator) -> RunLog:
     """The log of a training."""
     settings = config.logs
-    return RunLog(run.logs, training, accelerator, every=settings.every, with_rows=settings.rows)
+    return RunLog(
+        run.logs,
+        training,
+        accelerator,
+        every=settings.every,
+        gradients=settings.gradients,
+        with_rows=settings.rows,
+    )
 
 
 def plan_of(

@@ -51,6 +51,7 @@ def fit(table, mood, reply, new_model, tmp_path):
         key="key",
         every=0,
         keep=1,
+        gradients=0,
         **changes,
     ):
         specs = (mood, reply)
@@ -65,7 +66,7 @@ def fit(table, mood, reply, new_model, tmp_path):
         set_seed(seed)
         name = name or f"run{next(logs)}"
         accelerator = new_accelerator("fp32")
-        log = RunLog(tmp_path, name, accelerator)
+        log = RunLog(tmp_path, name, accelerator, gradients=gradients)
         with closing(log):
             trained = train(
                 model,
@@ -351,6 +352,28 @@ def test_what_a_dev_score_draws_changes_no_step(fit, taught):
     scores = Scores(0.1, 0.2)
     drawing, _, _ = fit(dev_score=lambda model: scores(model) + 0 * torch.rand(1).item(), **options)
     assert_equal_weights(drawing, calm, **EXACT)
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_a_training_whose_gradients_are_compared_is_the_same_bit_for_bit(fit, taught, accumulation):
+    options = {"rows": taught, "steps": 5, "dropout": 0.2, "accumulation": accumulation}
+    left_alone, _, log = fit(**options)
+    compared, _, log_with_rows = fit(gradients=5, **options)
+    assert_equal_weights(compared, left_alone, **EXACT)
+    found = [row for row in log_with_rows if "gradient_cosine/mood/reply" in row]
+    assert [row["step"] for row in found] == [0, 1, 2, 3, 4]
+    assert [row for row in log_with_rows if row not in found] == log
+
+
+def test_a_resumed_training_compares_the_gradients_that_a_straight_one_does(fit, taught):
+    options = {"rows": taught, "steps": 8, "evaluations": 8, "dropout": 0.2, "gradients": 3}
+    straight, _, log = fit(name="straight", dev_score=lambda model: 0.5, **options)
+    with pytest.raises(Stopped):
+        fit(name="stopped", dev_score=stop_after(3), **options)
+    resumed, _, log_of_both = fit(name="stopped", dev_score=lambda model: 0.5, **options)
+    assert_equal_weights(resumed, straight, **EXACT)
+    assert log_of_both == log
+    assert [row["step"] for row in log if "gradient_norm/mood" in row] == [0, 3, 7]
 
 
 def test_random_numbers_follow_from_the_seed_the_step_and_the_process():
