@@ -64,6 +64,7 @@ def run(
     run_all(loaded, folder, say)
     if processes().is_main_process:
         show.print_results(out, folder.metrics)
+        out.print(f"report: {folder.report / 'index.html'}", markup=False)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kd.compare import RunComparison
-from kd.report.wording import METRICS, chance, with_interval
+from kd.report.wording import METRICS, chance, number, with_interval
 from kd.selfcheck import Check
 from kd.study import StudyScore
 from student.predictor import Prediction
@@ -90,7 +90,7 @@ def print_results(out: Console, metrics: Path) -> None:
                 name if place == 0 else "",
                 metric.replace("_", "-"),
                 *(
-                    _number(scores.get(model, {}).get(metric))
+                    number(scores.get(model, {}).get(metric))
                     for model in ("constant", "tfidf", "teacher", "student")
                 ),
             )
@@ -100,10 +100,10 @@ def print_results(out: Console, metrics: Path) -> None:
             table.add_row(
                 "",
                 "rationale token-F1, level > 0",
-                _number(rationale["all_tokens"]["token_f1"]),
+                number(rationale["all_tokens"]["token_f1"]),
                 "",
-                _number(teacher.get("model", {}).get("token_f1")),
-                _number(rationale["model"]["token_f1"]),
+                number(teacher.get("model", {}).get("token_f1")),
+                number(rationale["model"]["token_f1"]),
             )
     out.print(table)
     models = dict(report["models"])
@@ -145,7 +145,7 @@ def _mean_and_deviation(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return ""
-    mean = _number(float(np.mean(known)))
+    mean = number(float(np.mean(known)))
     return f"{mean} ± {np.std(known, ddof=1):.3f}" if len(known) > 1 else mean
 
 
@@ -153,33 +153,31 @@ def print_comparison(out: Console, found: RunComparison) -> None:
     """The settings that differ, each task's scores with their difference, and the flips."""
     for key, first, second in found.settings:
         out.print(f"{key}: {first!r} → {second!r}", markup=False)
-    table = Table(box=None, pad_edge=False)
-    left = ("task", "metric")
-    columns = (*left, "first", "second", "second − first", "p", "McNemar", "won", "lost",
-               "both wrong")  # fmt: skip
-    for column in columns:
-        table.add_column(column, justify="left" if column in left else "right")
+    scores, flips = Table(box=None, pad_edge=False), Table(box=None, pad_edge=False)
+    for table, columns in (
+        (scores, ("task", "metric", "first", "second", "second − first", "p")),
+        (flips, ("answers", "won", "lost", "both wrong", "McNemar p")),
+    ):
+        for column in columns:
+            is_word = column in ("task", "metric", "answers")
+            table.add_column(column, justify="left" if is_word else "right", no_wrap=True)
     for task in found.tasks:
-        scores, flips = task.scores, task.flips
-        table.add_row(
-            task.task,
-            METRICS[task.metric],
-            with_interval(scores.first if scores else None),
-            with_interval(scores.second if scores else None),
-            with_interval(scores.difference if scores else None, sign=True),
-            chance(scores.p_value if scores else None),
-            chance(task.p_mcnemar),
-            *([str(flips.won), str(flips.lost), str(flips.both_wrong)] if flips else [""] * 3),
-        )
-    out.print(table)
-    out.print(
-        "test rows; [95 % intervals] and p of paired resamples; won: the second alone is right",
-        markup=False,
-    )
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+        if task.scores is not None:
+            scores.add_row(
+                task.task,
+                METRICS[task.metric],
+                number(task.scores.first.value),
+                number(task.scores.second.value),
+                with_interval(task.scores.difference, sign=True),
+                chance(task.scores.p_value),
+            )
+        if task.flips is not None:
+            counts = (task.flips.won, task.flips.lost, task.flips.both_wrong)
+            flips.add_row(task.task, *map(str, counts), chance(task.p_mcnemar))
+    out.print(scores)
+    out.print("on the test rows; 95 % interval and p of paired resamples of the rows\n")
+    out.print(flips)
+    out.print("won: rows that the second alone has right; lost: that the first alone has")
 
 
 def print_prediction(out: Console, answer: Mapping[str, Prediction], text: str) -> None:

@@ -235,3 +235,69 @@ def test_quoted_words_are_marked_where_gold_has_them(page):
     marked = page.locator(".example mark.gold").all_inner_texts()
     assert marked
     assert "so sorry" in " ".join(" ".join(marked).split())
+
+
+@pytest.fixture(scope="module")
+def studied(run, tmp_path_factory):
+    """The same run with a study of two arms, and another run of it with a seed of its own."""
+    runs = tmp_path_factory.mktemp("studied")
+    config = run.parents[1] / "mine.yaml"
+    shutil.copytree(run, runs / "mine")
+    shutil.copytree(run, runs / "other")
+    kd("study", config, "--runs", runs, "--arms", "single,multi", "--seeds", "2")
+    kd("run", config, "name=other", "training.seed=99", "--runs", runs, "--overwrite")
+    return runs
+
+
+def test_the_arms_of_a_study_and_other_runs_stand_in_the_report(studied, tmp_path):
+    kd("report", studied / "mine", studied / "other", "--out", tmp_path / "report")
+    data = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    arms = data["controls"]["arms"]["warmth"]
+    assert {arm: list(by_seed) for arm, by_seed in arms.items()} == {
+        "single": ["13", "14"], "multi": ["13", "14"], "annealed": ["13"], "other": ["99"],
+    }  # fmt: skip
+    scored = json.loads((studied / "mine" / "study/multi/seed-14/metrics.json").read_text())
+    expected = scored["tasks"]["warmth"]["test"]["student"]["macro_f1"]
+    assert arms["multi"]["14"] == pytest.approx(expected)
+    pairs = {(row["first"], row["second"]) for row in data["controls"]["differences"]}
+    assert {("single", "multi"), ("multi", "annealed"), ("single", "annealed")} <= pairs
+    systems = [system["name"] for system in data["cost"]["systems"]]
+    assert systems == ["teachers", "student", "student of other"]
+
+
+def test_a_run_compared_with_itself_differs_in_nothing(run, capsys, tmp_path):
+    kd("compare", run, run, "--flips", tmp_path / "flips.csv")
+    shown = capsys.readouterr().out
+    assert shown.count("+0.000 [+0.000, +0.000]  1.000") >= 2
+    assert [line.split() for line in shown.splitlines() if line.startswith("warmth")][1] == [
+        "warmth", "0", "0", "0", "1.000"
+    ]  # fmt: skip
+    assert (tmp_path / "flips.csv").read_text() == "task,id,gold,first,second\n"
+
+
+def test_two_runs_compared_show_what_was_set_and_the_rows_that_flipped(studied, capsys, tmp_path):
+    one, two = studied / "mine", studied / "other"
+    kd("compare", one, two, "--flips", tmp_path / "flips.csv")
+    shown = capsys.readouterr().out
+    assert "training.seed: None → 99" in shown
+    flipped = (tmp_path / "flips.csv").read_text().splitlines()[1:]
+    for line in flipped:
+        task, name, gold, first, second = line.rsplit(",", 4)
+        assert first != second
+        for folder, said in ((one, first), (two, second)):
+            rows = (folder / f"predictions/student-{task}-test.csv").read_text().splitlines()
+            assert any(row.startswith(f"{name},{gold},{said},") for row in rows)
+
+
+def test_runs_that_divide_their_rows_otherwise_are_not_compared(run, studied, capsys, tmp_path):
+    shutil.copytree(run, tmp_path / "mine")
+    profile = tmp_path / "mine" / "splits" / "profile.json"
+    about = json.loads(profile.read_text()) | {"hash": "another"}
+    profile.write_text(json.dumps(about))
+    metrics = tmp_path / "mine" / "metrics.json"
+    scores = json.loads(metrics.read_text()) | {"splits_hash": "another"}
+    metrics.write_text(json.dumps(scores))
+    for command in ("compare", "report"):
+        with pytest.raises(SystemExit, match=r"^2$"):
+            main([command, str(run), str(tmp_path / "mine")])
+        assert "vary training.seed in place of seed" in capsys.readouterr().err

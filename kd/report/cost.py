@@ -87,7 +87,7 @@ def measure(systems: Sequence[System], test: Dataset, seed: int) -> dict[str, An
         }
         for system, models, single, batch in zip(systems, loaded, singles, batches, strict=True)
     ]
-    _mark_front(rows)
+    mark_front(rows)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return {"systems": rows, "device": device, "threads": torch.get_num_threads(),
             "pairs": len(pairs)}  # fmt: skip
@@ -139,7 +139,7 @@ def _finish() -> None:
         torch.cuda.synchronize()
 
 
-def _mark_front(rows: list[dict[str, Any]]) -> None:
+def mark_front(rows: list[dict[str, Any]]) -> None:
     """Mark the systems that no other beats in both score and cost (the Pareto front)."""
     for row in rows:
         row["latency"] = row["latency_ms"]["p50"]
