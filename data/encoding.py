@@ -89,6 +89,16 @@ class EncodedTable:
             soft_tokens={task: values[tokens] for task, values in self.soft_tokens.items()},
         )
 
+    def keep_tokens(self, is_kept: npt.NDArray[np.bool_]) -> "EncodedTable":
+        """The same rows without the tokens of their texts that are not kept; is_kept: (T,)."""
+        return replace(
+            self,
+            texts=self.texts.keep(is_kept),
+            offsets=self.offsets[is_kept],
+            gold_tokens={task: values[is_kept] for task, values in self.gold_tokens.items()},
+            soft_tokens={task: values[is_kept] for task, values in self.soft_tokens.items()},
+        )
+
     def with_soft(self, soft: dict[str, Floats], soft_tokens: dict[str, Floats]) -> "EncodedTable":
         """The same table with soft targets."""
         return replace(self, soft=soft, soft_tokens=soft_tokens)

@@ -52,6 +52,11 @@ class Ragged:
         lengths = self.starts[rows + 1] - self.starts[rows]
         return Ragged.from_lengths(self.values[self.places(rows)], lengths)
 
+    def keep(self, is_kept: npt.NDArray[np.bool_]) -> "Ragged":
+        """A copy of every row without the values that are not kept; is_kept: as `values`."""
+        before = np.append(0, np.cumsum(is_kept))
+        return Ragged(self.values[is_kept], before[self.starts])
+
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
         """(N,) values in each row."""

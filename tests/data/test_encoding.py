@@ -132,6 +132,23 @@ def test_a_soft_target_makes_a_row_known_and_forgetting_gold_leaves_it(tokenizer
     assert encoded.known("ER").tolist() == [True, False]
 
 
+def test_tokens_that_are_not_kept_are_gone_with_their_offsets_and_targets(tokenizer):
+    table = table_of(("so sorry it", "help", 1, [[3, 8]], 0.5), ("a", "b c", None, [], None))
+    encoded = encode_table(table, tokenizer, [LEVELS, MOOD], max_tokens=16)
+    encoded = encoded.with_soft({}, {"ER": np.arange(len(encoded.offsets), dtype=np.float32)})
+    is_outside = encoded.gold_tokens["ER"] != 1
+    assert not is_outside.all()
+    kept = encoded.keep_tokens(is_outside)
+    ids = encoded.texts.row(0)
+    assert kept.texts.row(0).tolist() == ids[is_outside[: len(ids)]].tolist()
+    assert kept.texts.row(1).tolist() == encoded.texts.row(1).tolist()
+    np.testing.assert_array_equal(kept.offsets, encoded.offsets[is_outside])
+    np.testing.assert_array_equal(kept.gold_tokens["ER"], encoded.gold_tokens["ER"][is_outside])
+    np.testing.assert_array_equal(kept.soft_tokens["ER"], np.flatnonzero(is_outside))
+    assert kept.contexts is encoded.contexts
+    assert (kept.ids, kept.gold) == (encoded.ids, encoded.gold)
+
+
 def test_a_table_without_rows_is_encoded_as_one_without_rows(tokenizer):
     """A split with share 0 is such a table."""
     encoded = encode_table(table_of(), tokenizer, [LEVELS, MOOD], max_tokens=16)

@@ -32,3 +32,11 @@ def test_the_rows_between_two_share_their_values(ragged, start, stop):
 @pytest.mark.parametrize("rows", [[3, 0, 0], [1, 4], [], [2]])
 def test_rows_are_taken_in_any_order_and_repeated(ragged, rows):
     assert listed(ragged.take(np.array(rows, dtype=np.int64))) == [ROWS[row] for row in rows]
+
+
+def test_values_that_are_not_kept_are_gone_from_their_row_alone(ragged):
+    kept = ragged.keep(ragged.values % 2 == 0)
+    assert listed(kept) == [[2], [], [4], [6], []]
+    assert kept.lengths.tolist() == [1, 0, 1, 1, 0]
+    part = ragged.between(2, 5)
+    assert listed(part.keep(part.values > 5)) == [[], [6], []]
