@@ -120,7 +120,12 @@ def test_the_metrics_hold_teacher_student_and_baselines_of_every_task_and_split(
         for split in ("dev", "test"):
             assert splits[split].keys() == {"student", "teacher", "constant", "tfidf"}
             assert all(0 <= scores["macro_f1"] <= 1 for scores in splits[split].values())
-    assert "rationale" in report["tasks"]["reactions"]["test"]["teacher"]
+    for model in ("teacher", "student"):
+        assert "rationale" in report["tasks"]["reactions"]["dev"][model]
+        assert report["tasks"]["reactions"]["test"][model]["rationale"]["faithfulness"].keys() == {
+            *("rows", "comprehensiveness", "sufficiency"),
+            *("random_comprehensiveness", "random_sufficiency"),
+        }
     assert report["tasks"]["mood"]["test"]["tfidf"]["accuracy"] == 1.0
 
 
@@ -261,6 +266,17 @@ def test_the_2020_scores_are_added_on_request_only(run, place, tmp_path):
     scores = report["tasks"]["reactions"]["test"]
     assert scores["teacher"]["sharma2020"].keys() == {"token_accuracy", "token_f1", "iou_f1"}
     assert "sharma2020" not in report["tasks"]["mood"]["test"]["teacher"]
+
+
+def test_several_teachers_are_asked_for_the_tokens_that_they_rest_on_one_by_one(again, tmp_path):
+    """Their average is no model that could read an erased text."""
+    again("teachers.tasks.reactions=[{}, {dropout: 0.3}]", "--overwrite")
+    report = json.loads((tmp_path / "runs" / "mine" / "metrics.json").read_text())
+    scores = report["tasks"]["reactions"]["test"]
+    with_rationale = {model for model, found in scores.items() if "rationale" in found}
+    assert with_rationale == {"student", "teacher", "reactions", "reactions-2"}
+    asked = {model for model in with_rationale if "faithfulness" in scores[model]["rationale"]}
+    assert asked == {"student", "reactions", "reactions-2"}
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def place(sure_encoder, tmp_path_factory):
         f"  reactions:\n"
         f"    sources: [{{reader: empathy_reddit, files: empathy/emotional-reactions.csv}}]\n"
         f"    limit: 40\n"
+        f"teachers: {{encoder: {sure_encoder}, training: {{epochs: 1, precision: fp32}}}}\n"
         f"student: {{encoder: {sure_encoder}, dropout: 0.0}}\n"
         f"training: {{objective: gold, epochs: 1, batch_size: 9, precision: fp32}}\n"
     )
@@ -116,6 +117,9 @@ def test_two_processes_say_each_stage_once(launched):
 
 def test_metrics_are_the_same_to_the_last_digit_at_any_batch_size_and_in_two_processes(place, one):
     arguments = ["evaluate", str(place / "gold.yaml"), "--runs", str(place / "one")]
+    for command in ("teach", "label"):  # then they are scored too
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main([command, *arguments[1:]])
     found = {}
     for size in ("1", "7", "64"):
         with pytest.raises(SystemExit, match=r"^0$"):
@@ -126,6 +130,9 @@ def test_metrics_are_the_same_to_the_last_digit_at_any_batch_size_and_in_two_pro
     assert ended.returncode == 0, ended.stderr[-3000:]
     found["two processes"] = json.loads((one / "metrics.json").read_text())
     assert all(scores == found["64"] for scores in found.values())
+    for model in ("student", "teacher"):
+        rationale = found["64"]["tasks"]["reactions"]["test"][model]["rationale"]
+        assert rationale["faithfulness"]["rows"] > 0
 
 
 def test_a_study_in_two_processes_trains_the_student_of_one(place, one):

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from datasets import DatasetDict
 from scipy.special import logit
 from tqdm.auto import tqdm
@@ -26,9 +28,10 @@ from kd.evaluation import (
     score,
     score_sharma2020,
 )
+from kd.faithfulness import FAITHFULNESS_ROWS, faithfulness_by_model
 from kd.gathering import gather_logits
 from kd.hardware import by_main_process, new_accelerator
-from kd.metrics import token_f1_of_row
+from kd.metrics import Scores, token_f1_of_row
 from kd.run_folder import WITHOUT_EFFECT, RunFolder, check_model, content_key, model_files
 from kd.stages.distill import load_all_targets, needs_teachers, student_key
 from kd.tokens import by_split, encoded_rows
@@ -56,10 +59,27 @@ def evaluate_stage(
     key = evaluate_key(config, run, profile["hash"], sharma2020=sharma2020, batch_size=batch_size)
 
     def write() -> None:
-        student, encoded, answers = _answers(config, run, table, profile["hash"], batch_size)
-        by_main_process(
-            partial(_evaluate, config, run, table, profile, student, encoded, answers, sharma2020)
+        targets: dict[str, list[SoftTargets]] = {}
+        is_alone = run.shared is not None
+        if not is_alone:
+            find = partial(_targets_at_hand, config, run, profile["hash"])
+            by_main_process(lambda: targets.update(find()))
+        # The main process looked for them; all run the teachers together.
+        with_teachers = broadcast_object_list([bool(targets)])[0]
+        accelerator = new_accelerator("fp32")
+        student, encoded, answers = _answers(
+            config, run, table, profile["hash"], accelerator, batch_size
         )
+        faithful = {} if is_alone else faithfulness_by_model(
+            config, run, table, profile["hash"], student, encoded["test"], answers["test"],
+            accelerator, with_teachers=with_teachers, batch_rows=batch_size,
+        )  # fmt: skip
+        by_main_process(
+            partial(
+                _evaluate, config, run, table, profile, student, encoded, answers, targets,
+                faithful, sharma2020,
+            )
+        )  # fmt: skip
 
     return run.once("evaluate", key, write, result=run.metrics)
 
@@ -74,14 +94,21 @@ def evaluate_key(
 ) -> str:
     """What the scores depend on: settings, rows, and the student's files."""
     settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
-    return content_key(settings, table_hash, sharma2020, batch_size, files=model_files(run.student))
+    return content_key(
+        settings, table_hash, sharma2020, batch_size, FAITHFULNESS_ROWS,
+        files=model_files(run.student),
+    )  # fmt: skip
 
 
 def _answers(
-    config: Config, run: RunFolder, table: DatasetDict, table_hash: str, batch_size: int | None
+    config: Config,
+    run: RunFolder,
+    table: DatasetDict,
+    table_hash: str,
+    accelerator: Accelerator,
+    batch_size: int | None,
 ) -> tuple[StudentModel, dict[Split, EncodedTable], dict[Split, Logits]]:
     """The student, each split as it reads it, and what it says; every process takes a share."""
-    accelerator = new_accelerator("fp32")
     student = StudentModel.from_pretrained(run.student).to(accelerator.device)
     tokenizer = load_tokenizer(str(run.student))
     rows = encoded_rows(config, run, table, table_hash, tokenizer, config.specs)
@@ -107,11 +134,12 @@ def _evaluate(
     student: StudentModel,
     encoded: dict[Split, EncodedTable],
     answers: dict[Split, Logits],
+    targets: dict[str, list[SoftTargets]],
+    faithful: dict[str, dict[str, Scores]],
     sharma2020: bool,
 ) -> None:
     specs = config.specs
     is_alone = run.shared is not None
-    targets = {} if is_alone else _targets_at_hand(config, run, profile["hash"])
     scores: dict[str, Any] = {spec.name: {} for spec in specs}
     with new_folder(run.predictions) as folder:
         for split in SPLITS:
@@ -132,6 +160,9 @@ def _evaluate(
                 if not is_alone:
                     by_model |= baseline_scores(spec, table["train"], table[split], config.seed)
                 scores[spec.name][split] = by_model
+    for task, models in faithful.items():
+        for model, means in models.items():
+            scores[task]["test"][model]["rationale"]["faithfulness"] = means
     report = {
         "name": config.name,
         "seed": config.seed,
