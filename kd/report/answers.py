@@ -1,9 +1,8 @@
 """What a finished run holds for a report: its config, scores, and answers on the test rows.
 
-Letters: N = test rows of a task, C = classes.
+Letters: N = test rows of a task.
 """
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,30 +13,11 @@ import numpy.typing as npt
 from datasets import Dataset
 
 from data.errors import InputError
-from data.rationales import Span
 from data.tasks import TaskSpec
 from kd.config import Config
 from kd.config_file import load_config
+from kd.prediction_files import Answers, Labels, read_predictions
 from kd.run_folder import RunFolder, check_model, content_key, model_files
-
-# Class indices, or values of a regression.
-Labels = npt.NDArray[Any]
-Values = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Answers:
-    """One model's answers to one task.
-
-    predicted: (N,) class indices, or values of a regression. chances: (N, C). spans: what it
-    quotes of each text, and token_f1: (N,) that quotation's token-F1, NaN where gold is unknown;
-    both None for a task without rationales.
-    """
-
-    predicted: Labels
-    chances: Values
-    spans: list[list[Span]] | None
-    token_f1: Values | None
 
 
 @dataclass(frozen=True)
@@ -122,36 +102,5 @@ def read_answers(folder: Path, spec: TaskSpec, number: dict[str, int]) -> TaskAn
         path = folder / f"{model}-{spec.name}-test.csv"
         if model == "teacher" and not path.is_file():
             continue
-        ids, gold, models[model] = _read_file(path, spec)
+        ids, gold, models[model] = read_predictions(path, spec)
     return TaskAnswers(spec, np.array([number[name] for name in ids]), ids, gold, models)
-
-
-def _read_file(path: Path, spec: TaskSpec) -> tuple[tuple[str, ...], Labels, Answers]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file: run kd evaluate with this config again")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    chances = np.array([[float(row[f"p({c})"]) for c in spec.classes] for row in rows])
-    spans = token_f1 = None
-    if spec.has_rationale:
-        spans = [_spans(row["rationale"]) for row in rows]
-        token_f1 = np.array([float(row["rationale_token_f1"] or "nan") for row in rows])
-    answers = Answers(
-        predicted=_indices([row["predicted"] for row in rows], spec),
-        chances=chances.reshape(len(rows), len(spec.classes)),
-        spans=spans,
-        token_f1=token_f1,
-    )
-    return tuple(row["id"] for row in rows), _indices([row["gold"] for row in rows], spec), answers
-
-
-def _indices(cells: list[str], spec: TaskSpec) -> Labels:
-    if spec.kind == "regression":
-        return np.array([float(cell) for cell in cells])
-    place = {name: index for index, name in enumerate(spec.classes)}
-    return np.array([place[cell] for cell in cells], dtype=np.int64)
-
-
-def _spans(cell: str) -> list[Span]:
-    pairs = (part.split("-") for part in cell.split())
-    return [(int(start), int(end)) for start, end in pairs]

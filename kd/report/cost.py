@@ -106,6 +106,7 @@ class _Loaded:
         self.table = encode_table(pairs, load_tokenizer(str(folder)), [], max_tokens=limit)
 
     def batch(self, rows: np.ndarray[Any, Any]) -> Batch:
+        """Some of the pairs, on the model's device."""
         return collate(self.table, rows).to(self.device)
 
 

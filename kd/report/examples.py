@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from kd.report.answers import Answers, FinishedRun, TaskAnswers
+from kd.prediction_files import Answers
+from kd.report.answers import FinishedRun, TaskAnswers
 
 LARGEST = 2_000
 

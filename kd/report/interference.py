@@ -1,4 +1,4 @@
-"""Interference: do the tasks pull the shared encoder in the same direction?"""
+"""Interference: whether the tasks pull the shared encoder in the same direction."""
 
 from itertools import combinations
 from typing import Any

@@ -13,8 +13,9 @@ from scipy.special import rel_entr
 
 from data.tasks import TaskSpec
 from kd.calibration import reliability
+from kd.prediction_files import Values
 from kd.report import charts
-from kd.report.answers import FinishedRun, TaskAnswers, Values
+from kd.report.answers import FinishedRun, TaskAnswers
 from kd.report.section import Figure, Part, Section, Table
 from kd.report.wording import number, plain, share
 

@@ -1,10 +1,8 @@
 """Stage evaluate: every model's scores and answers on dev and test, from the rows' ids."""
 
-import csv
 import json
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +12,14 @@ from datasets import DatasetDict
 from scipy.special import logit
 from tqdm.auto import tqdm
 
-from data.encoding import EncodedTable, Floats
+from data.encoding import EncodedTable
 from data.errors import InputError
-from data.rationales import spans_of_tokens
 from data.sources import Split
 from data.tasks import TaskSpec
 from kd.atomic import new_folder, write_text
 from kd.config import Config
 from kd.evaluation import (
     baseline_scores,
-    known_rows,
     rows_with_gold,
     score,
     score_sharma2020,
@@ -31,14 +27,15 @@ from kd.evaluation import (
 from kd.faithfulness import FAITHFULNESS_ROWS, faithfulness_by_model
 from kd.gathering import gather_logits
 from kd.hardware import by_main_process, new_accelerator
-from kd.metrics import Scores, token_f1_of_row
+from kd.metrics import Scores
+from kd.prediction_files import write_predictions
 from kd.run_folder import WITHOUT_EFFECT, RunFolder, check_model, content_key, model_files
 from kd.stages.distill import load_all_targets, needs_teachers, student_key
 from kd.tokens import by_split, encoded_rows
 from student.encoders import load_tokenizer
-from student.inference import RATIONALE_THRESHOLD, Logits, inference_batches
+from student.inference import Logits, inference_batches
 from student.model import StudentModel
-from teachers.soft_targets import SoftTargets, probabilities, soft_columns
+from teachers.soft_targets import SoftTargets, soft_columns
 
 SPLITS: tuple[Split, ...] = ("dev", "test")
 
@@ -156,7 +153,7 @@ def _evaluate(
                             spec, encoded[split], logits
                         )
                     path = folder / f"{model}-{spec.name}-{split}.csv"
-                    _write_predictions(path, spec, encoded[split], logits)
+                    write_predictions(path, spec, encoded[split], logits)
                 if not is_alone:
                     by_model |= baseline_scores(spec, table["train"], table[split], config.seed)
                 scores[spec.name][split] = by_model
@@ -234,41 +231,3 @@ def _teachers_logits(
     return Logits(
         {spec.name: labels}, {} if tokens is None else {spec.name: logit(tokens).astype(np.float32)}
     )
-
-
-def _write_predictions(path: Path, spec: TaskSpec, table: EncodedTable, logits: Logits) -> None:
-    """One CSV: id, gold, predicted, a probability a class, rationale as spans, its token-F1.
-
-    No text. The token-F1 is empty where the gold rationale is unknown.
-    """
-    classes = spec.classes if spec.kind == "classification" else ()
-    header = ["id", "gold", "predicted", *(f"p({c})" for c in classes)]
-    if spec.has_rationale:
-        header += ["rationale", "rationale_token_f1"]
-    chances = probabilities(logits.labels[spec.name], spec, 1.0)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        for row in known_rows(table.gold[spec.name]):
-            cells: list[Any] = [
-                table.ids[row],
-                spec.decode(table.gold[spec.name][row]),
-                spec.decode(logits.labels[spec.name][row]),
-                *(f"{chance:.6f}" for chance in (chances[row] if classes else ())),
-            ]
-            if spec.has_rationale:
-                part = table.part(row)
-                chosen = logits.tokens[spec.name][part]
-                spans = spans_of_tokens(chosen > RATIONALE_THRESHOLD, table.offsets[part])
-                cells.append(" ".join(f"{start}-{end}" for start, end in spans))
-                cells.append(_token_f1(table.gold_tokens[spec.name][part], chosen))
-            writer.writerow(cells)
-
-
-def _token_f1(gold: Floats, log_odds: Floats) -> str:
-    """A row's rationale token-F1, of its (tokens,) targets and log-odds; empty where unknown."""
-    real = np.isfinite(gold)
-    if not real.any():
-        return ""
-    chosen = log_odds[real] > RATIONALE_THRESHOLD
-    return f"{token_f1_of_row(gold[real] > 0.5, chosen, both_empty=1.0):.6f}"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from data.tasks import TaskSpec
-from kd.report.answers import Answers, TaskAnswers
+from kd.prediction_files import Answers
+from kd.report.answers import TaskAnswers
 
 CLASSES = ("none", "weak", "strong")
 
