@@ -14,7 +14,7 @@ from kd.cli import main
 from kd.config_file import differences, load_config
 from kd.run_folder import RunFolder
 from kd.stages import distill
-from kd.stages.distill import student_key
+from kd.stages.distill import distill_stage, student_key
 from kd.study import ARMS, named_arms, study_scores, trainings
 from student.model import StudentModel
 
@@ -138,6 +138,28 @@ def test_a_training_seed_that_is_the_runs_seed_is_the_same_training(whole, place
     assert keys[0] == keys[1] == keys[2] != keys[3] == keys[4]
     # As it was before there was such a setting.
     assert "seed" not in str(load_config(place / "mine.yaml", ["training.seed=14"]).training)
+
+
+def test_the_seed_of_a_training_decides_its_first_heads_and_its_batches(copied, place, monkeypatch):
+    """The dropped follow from the batches' seed."""
+    begun = []
+
+    def noted(model, table, plan, *_, **__):
+        begun.append((model.state_dict(), plan.batch(0).tolist(), plan.seed))
+        raise RuntimeError("noted")
+
+    monkeypatch.setattr(distill, "train", noted)
+    for seed in ("null", "14", "14"):
+        overrides = (*GOLD, f"training.seed={seed}")
+        with pytest.raises(RuntimeError, match="noted"):
+            distill_stage(load_config(place / "mine.yaml", overrides), copied)
+    (base, batch, seed), *others = begun
+    for other, other_batch, other_seed in others:
+        differing = {name for name, tensor in other.items() if not (tensor == base[name]).all()}
+        assert {name.split(".")[0] for name in differing} == {"heads"}
+        assert (seed, other_seed) == (13, 14)
+        assert other_batch != batch
+    assert are_equal(others[0][0], others[1][0])
 
 
 def test_rows_teachers_and_the_runs_own_student_are_left_as_they_were(whole):
