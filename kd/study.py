@@ -102,7 +102,7 @@ def _with_one_task(config: Config, task: str) -> Config:
     own = {name: listed for name, listed in config.teachers.tasks.items() if name == task}
     return config.model_copy(
         update={
-            "tasks": {task: config.tasks[task]},
+            "tasks": {task: config.tasks[task].model_copy(update={"weight": 1.0})},
             "teachers": config.teachers.model_copy(update={"tasks": own}),
         }
     )

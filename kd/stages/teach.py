@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -101,7 +102,7 @@ def _teach(
     )
     training = settings.training
     plan = plan_of(training, encoded["train"], [spec], config.seed)
-    losses = {spec.name: task_loss(config, spec, training, encoded["train"])}
+    losses = {spec.name: teacher_loss(config, spec, training, encoded["train"])}
     checkpoints = new_checkpoints(config, run, f"teach-{name}", key)
     log = new_log(config, run, f"teach-{name}", accelerator)
     with closing(log):
@@ -179,6 +180,13 @@ def task_loss(config: Config, spec: TaskSpec, training: Training, table: Encoded
         class_weights=weights,
         token_weights=token_weights,
     )
+
+
+def teacher_loss(
+    config: Config, spec: TaskSpec, training: Training, table: EncodedTable
+) -> TaskLoss:
+    """The same for a teacher: its task's weight among the student's tasks is not its own."""
+    return replace(task_loss(config, spec, training, table), weight=1.0)
 
 
 def class_weights(

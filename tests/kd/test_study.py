@@ -108,6 +108,12 @@ def test_an_arm_differs_from_the_run_in_what_its_name_says(place, arm):
         assert folder == RunFolder(place.joinpath("study", arm, "seed-14", *own), shared=place)
 
 
+def test_a_student_of_one_task_learns_it_whatever_it_weighs_among_others(place):
+    config = load_config(place / "mine.yaml", [f"tasks.{TASKS[0]}.weight=0"])
+    (changed, _), *_ = trainings(config, RunFolder(place), "single", 14)
+    assert changed.tasks[TASKS[0]].weight == 1.0
+
+
 def test_an_unknown_arm_is_refused_with_the_choices(place, tmp_path, capsys):
     with pytest.raises(SystemExit, match=r"^2$"):
         main(["study", str(place / "mine.yaml"), "--arms", "multi,anneal", "--runs", str(tmp_path)])

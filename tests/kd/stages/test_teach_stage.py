@@ -9,7 +9,7 @@ from data.encoding import EncodedTable
 from data.plan import make_plan
 from data.ragged import Ragged
 from kd.config import Config, Training
-from kd.stages.teach import recipe, task_loss, teach_key
+from kd.stages.teach import recipe, task_loss, teach_key, teacher_loss
 
 
 def config_of(**task):
@@ -63,6 +63,11 @@ def test_a_task_counts_with_its_own_weight_and_the_trainings_two_lambdas():
     training = Training(level_weight=0.4, rationale_weight=0.2)
     loss = task_loss(config, config.specs[0], training, rows_of(1, 1))
     assert (loss.weight, loss.level_weight, loss.rationale_weight) == (3.0, 0.4, 0.2)
+
+
+def test_a_teacher_learns_its_task_whatever_that_weighs_for_the_student():
+    config = config_of(weight=0.0)
+    assert teacher_loss(config, config.specs[0], Training(), rows_of(1, 1)).weight == 1.0
 
 
 @pytest.mark.parametrize(
