@@ -217,7 +217,10 @@ def test_the_students_scores_are_those_of_the_run_for_the_same_training(whole):
     found = [s for s in study_scores(run) if (s.arm, s.seed) == ("annealed", 13)]
     assert [(s.task, s.split) for s in found] == [(t, p) for t in TASKS for p in ("dev", "test")]
     for score in found:
-        assert score.scores == of_run[score.task][score.split]["student"]
+        expected = of_run[score.task][score.split]["student"]
+        # Faithfulness costs passes of its own: it is measured for the run's student alone.
+        expected.get("rationale", {}).pop("faithfulness", None)
+        assert score.scores == expected
 
 
 def test_the_scores_name_each_finished_students_answers(whole):
