@@ -265,6 +265,14 @@ def test_the_arms_of_a_study_and_other_runs_stand_in_the_report(studied, tmp_pat
     assert systems == ["teachers", "student", "student of other"]
 
 
+def test_a_run_without_teachers_has_a_report_of_its_student_alone(run, tmp_path):
+    config = run.parents[1] / "mine.yaml"
+    kd("run", config, "training.objective=gold", "name=alone", "--runs", tmp_path)
+    data = json.loads((tmp_path / "alone" / "report" / "report.json").read_text(encoding="utf-8"))
+    assert [row["teacher"] for row in data["verdict"]["rows"]] == [None] * 4
+    assert "stands alone" in (tmp_path / "alone" / "report" / "index.html").read_text("utf-8")
+
+
 def test_a_run_compared_with_itself_differs_in_nothing(run, capsys, tmp_path):
     kd("compare", run, run, "--flips", tmp_path / "flips.csv")
     shown = capsys.readouterr().out

@@ -1,5 +1,6 @@
 """The verdict: student against teachers, a row a task, with intervals and paired tests."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -55,8 +56,9 @@ def verdicts(finished: FinishedRun) -> list[dict[str, Any]]:
             constant = scores["student"]["rationale"]["level>0"]["all_tokens"]["token_f1"]
             rows.append(_row(name, RATIONALE, rationale, finished) | {"constant": constant})
     tested = [row for row in rows if row["p_value"] is not None]
-    for row, p_value in zip(tested, holm([row["p_value"] for row in tested]), strict=True):
-        row["p_holm"] = p_value
+    if tested:
+        for row, p_value in zip(tested, holm([row["p_value"] for row in tested]), strict=True):
+            row["p_holm"] = p_value
     return rows
 
 
@@ -126,10 +128,8 @@ def verdict_section(
 ) -> Section:
     """The first screen: the answer in a sentence, the table, the cost."""
     margin = finished.config.report.margin
-    sentences = [headline(finished, rows, cost)] if finished.has_teachers else [
-        "This run has no teachers: the student stands alone, with its 95 % intervals."
-    ]  # fmt: skip
-    parts = [Part("", sentences, [_table(rows)])]
+    sentence = headline(rows, cost, margin)
+    parts = [Part("", [sentence], [_table(rows)])]
     shown = [row | {"name": _name(row)} for row in rows if row["difference"]]
     points = [{"name": row["name"], **row["difference"]} for row in shown]
     parts.append(Part("", (), [_cost_table(cost)]))
@@ -153,13 +153,14 @@ def verdict_section(
     return Section("verdict", "Verdict", parts, {"rows": rows, "margin": margin})
 
 
-def headline(finished: FinishedRun, rows: list[dict[str, Any]], cost: dict[str, Any]) -> str:
+def headline(rows: Sequence[dict[str, Any]], cost: dict[str, Any], margin: float) -> str:
     """One sentence with the whole answer."""
     main = [row for row in rows if row["metric"] != RATIONALE and row["difference"]]
+    if not main:
+        return "Without teachers' scores the student stands alone, with its 95 % intervals."
     teacher, student = (
         float(np.mean([row[model]["value"] for row in main])) for model in ("teacher", "student")
     )
-    margin = finished.config.report.margin
     words = {word: sum(row["verdict"] == word for row in main) for word in TONES}
     counts = ", ".join(
         f"{phrase(word, margin)} on {count}" for word, count in words.items() if count
@@ -167,10 +168,11 @@ def headline(finished: FinishedRun, rows: list[dict[str, Any]], cost: dict[str, 
     models = {row["name"]: row for row in cost["systems"]}
     smaller = models["teachers"]["parameters"] / models["student"]["parameters"]
     faster = models["teachers"]["latency_ms"]["p50"] / models["student"]["latency_ms"]["p50"]
+    kept = f"keeps {share(student / teacher)} of" if teacher > 0 else "stands beside"
     return (
-        f"The student keeps {share(student / teacher)} of the teachers' mean score "
-        f"({number(student)} against {number(teacher)}) with {smaller:.1f} times fewer "
-        f"parameters, and answers {faster:.1f} times faster. Of {len(main)} tasks it is {counts}."
+        f"The student {kept} the teachers' mean score ({number(student)} against "
+        f"{number(teacher)}) with {smaller:.1f} times fewer parameters, and answers "
+        f"{faster:.1f} times faster. Of {len(main)} tasks it is {counts}."
     )
 
 
