@@ -73,17 +73,19 @@ def compare_macro_f1(
 ) -> Comparison | None:
     """Macro-F1 of two classifiers by a paired bootstrap over rows (see kd.resampling).
 
-    gold, first, second: (N,) class indices from 0 to classes − 1. All classes count, present or
-    not, and 0/0 is 0, as in kd.metrics.classification_scores. None with fewer than two rows.
-    Raises ValueError on unequal lengths or an index that is no class.
+    gold: (N,) class indices from 0 to classes − 1. first, second: (N,), or (S, N) of S seeds, whose
+    scores are averaged. All classes count, present or not, and 0/0 is 0, as in
+    kd.metrics.classification_scores. None with fewer than two rows. Raises ValueError on unequal
+    lengths or an index that is no class.
     """
-    rows = _paired_rows("compare_macro_f1", gold, first, second)
+    rows = _paired_rows("compare_macro_f1", gold, *np.atleast_2d(first), *np.atleast_2d(second))
     if rows.size and not (rows.min() >= 0 and rows.max() < classes):
         stray = rows.min() if rows.min() < 0 else rows.max()
         raise ValueError(
             f"compare_macro_f1: {stray!r} is not a class: use indices from 0 to {classes - 1}"
         )
-    return _compare(rows, partial(f1_features, classes=classes), macro_f1_of_sums, resamples, seed)
+    features = partial(f1_features, classes=classes)
+    return _compare(rows, *_over_seeds(features, macro_f1_of_sums, rows), resamples, seed)
 
 
 def compare_means(
@@ -105,16 +107,19 @@ def compare_pearson(
 ) -> Comparison | None:
     """Pearson's r with gold of two regressions by a paired bootstrap over rows (see kd.resampling).
 
-    gold, first, second: (N,) values. None where one of the two correlations is not defined: with
-    fewer than two rows, a constant side or a value that is not finite. Resamples in which a side
-    is constant are left out. Raises ValueError on unequal lengths.
+    gold: (N,) values. first, second: (N,), or (S, N) of S seeds, whose scores are averaged. None
+    where a correlation is not defined: with fewer than two rows, a constant side or a value that is
+    not finite. Resamples in which a side is constant are left out. Raises ValueError on unequal
+    lengths.
     """
-    rows = _paired_rows("compare_pearson", gold, first, second)
-    if any(regression_scores(rows[:, 0], rows[:, side])["pearson"] is None for side in (1, 2)):
+    rows = _paired_rows("compare_pearson", gold, *np.atleast_2d(first), *np.atleast_2d(second))
+    if any(regression_scores(rows[:, 0], side)["pearson"] is None for side in rows.T[1:]):
         return None
     # Sums of squares of values far from 0 would cancel; r does not change with place and scale.
     standard = (rows - rows.mean(axis=0)) / rows.std(axis=0)
-    return _compare(standard, _pearson_features, _pearson_of_sums, resamples, seed)
+    return _compare(
+        standard, *_over_seeds(_pearson_features, _pearson_of_sums, rows), resamples, seed
+    )
 
 
 def mcnemar(first_is_right: npt.NDArray[np.bool_], second_is_right: npt.NDArray[np.bool_]) -> float:
@@ -194,6 +199,21 @@ def macro_f1_of_sums(sums: Floats) -> tuple[Floats, Floats]:
     hits, marks = np.moveaxis(sums.reshape(*sums.shape[:-1], 2, 2, -1), -2, 0)
     f1 = np.divide(2 * hits, marks, where=marks > 0, out=np.zeros_like(hits)).mean(axis=-1)
     return f1[..., 0], f1[..., 1]
+
+
+def _over_seeds(features: Features, scores: Scores, rows: Floats) -> tuple[Features, Scores]:
+    """The mean over S seeds, of rows (N, 1 + 2S): gold, S first and S second answers."""
+    seeds = rows.shape[1] // 2
+
+    def all_features(rows: Floats) -> Floats:
+        sides = ([0, 1 + seed, 1 + seeds + seed] for seed in range(seeds))
+        return np.concatenate([features(rows[:, side]) for side in sides], axis=1)
+
+    def mean_scores(sums: Floats) -> tuple[Floats, Floats]:
+        first, second = scores(sums.reshape(*sums.shape[:-1], seeds, -1))
+        return first.mean(axis=-1), second.mean(axis=-1)
+
+    return all_features, mean_scores
 
 
 def _mean_features(scores: Floats) -> Floats:

@@ -1,6 +1,7 @@
 """Tests of the comparisons: planted differences are found, and intervals hold what they promise."""
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -284,3 +285,23 @@ def test_seeds_without_a_spread_have_no_interval():
     assert compare_over_seeds([0.5, 0.6, 0.7], [0.6, 0.7, 0.8]) is None
     with pytest.raises(ValueError, match=r"compare_over_seeds: the sides have shapes"):
         compare_over_seeds([0.5, 0.6], [0.6])
+
+
+def test_scores_of_several_seeds_are_their_mean_in_every_resample():
+    random = np.random.default_rng(5)
+    gold = random.integers(0, 3, 90)
+    first, second = random.integers(0, 3, (2, 2, 90))
+    both = compare_macro_f1(gold, first, second, 3, resamples=200, seed=1)
+    means = [
+        np.mean([f1_score(gold, said, average="macro") for said in side])
+        for side in (first, second)
+    ]
+    assert both.first.value == pytest.approx(means[0])
+    assert both.second.value == pytest.approx(means[1])
+    assert both.difference.value == pytest.approx(means[1] - means[0])
+    twice = compare_macro_f1(gold, first[[0, 0]], second[[0, 0]], 3, resamples=200, seed=1)
+    once = compare_macro_f1(gold, first[0], second[0], 3, resamples=200, seed=1)
+    assert astuple(twice.difference) == pytest.approx(astuple(once.difference))
+    values = compare_pearson(gold, first, second, resamples=200, seed=1)
+    expected = [np.corrcoef(gold, said)[0, 1] for said in first]
+    assert values.first.value == pytest.approx(np.mean(expected))
