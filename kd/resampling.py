@@ -127,8 +127,8 @@ def widened_tail(left_out: Floats, counts: Indices) -> Floats:
     about alike; where a few rows carry the score, as those of a rare class do, its standard error
     is known much worse. The degrees of freedom are therefore those of a chi-squared variable with
     the relative spread of a sample variance, 2 σ⁴ / Var(s²), where Var(s²) =
-    σ⁴ (κ − (N − 3) / (N − 1)) / N and κ is the kurtosis of the jackknife's values (O'Neill 2014, The
-    American Statistician 68): N − 1 where κ is 3, as of normal values, fewer for heavier tails.
+    σ⁴ (κ − (N − 3) / (N − 1)) / N and κ is the kurtosis of the jackknife's values (O'Neill 2014,
+    The American Statistician 68): N − 1 where κ is 3, as of normal values, fewer for heavier tails.
     """
     rows = counts.sum()
     deviation = left_out - counts @ left_out / rows
