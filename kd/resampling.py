@@ -46,10 +46,9 @@ def paired_bootstrap(
     The intervals are percentile intervals with ends moved out by widened_tail. This kind was chosen
     by the share of simulated test sets (100 to 1,000 rows, three classes of which one is rare, two
     correlated classifiers) whose interval holds the true macro-F1 or difference. It is 93 to 97 %,
-    as tests/kd/test_statistics.py checks, and less (89 %) only for a model that misses most of ten
-    rows of a class. Plain percentile and BCa intervals of the difference and basic ones of the
-    scores fell below 93 % at 100 rows. scipy.stats.bootstrap has those three kinds only, and warns
-    of resamples without a score, so the resamples are drawn here.
+    as tests/kd/test_statistics.py checks; a model that misses most of a class of ten rows has less.
+    scipy.stats.bootstrap has no such kind (its percentile, basic and BCa intervals held the truth
+    less often at 100 rows), and warns of resamples without a score: the resamples are drawn here.
 
     No kind helps where the test set lacks the errors: a score that all resamples share, as where no
     row is wrong, has an interval of no width.
