@@ -19,26 +19,38 @@ def examples_of(finished: FinishedRun) -> list[dict[str, Any]]:
     Keys: task, id, text, context, gold, quoted (gold spans or None), models: name → answer,
     chance, spans.
     """
-    found = []
-    for name, answers in finished.tasks.items():
-        quoted = finished.test[f"rationale/{name}"] if answers.spec.has_rationale else None
-        interest = _interest(answers)
-        for order, place in enumerate(np.argsort(-interest, kind="stable")):
-            row = int(answers.rows[place])
-            found.append({
-                "task": name,
-                "id": answers.ids[place],
-                "text": finished.test["text"][row],
-                "context": finished.test["context"][row],
-                "gold": _said(answers, answers.gold[place]),
-                "quoted": quoted[row] if quoted is not None else None,
-                "models": {
-                    model: _answer(answers, given, place) for model, given in answers.models.items()
-                },
-                "rank": (-int(interest[place]), order),
-            })  # fmt: skip
-    found.sort(key=lambda row: row.pop("rank"))
-    return found[:LARGEST]
+    ranked = [
+        (-interest, order, name, place)
+        for name, answers in finished.tasks.items()
+        for order, (interest, place) in enumerate(_by_interest(answers))
+    ]
+    return [
+        _example(finished, finished.tasks[name], place)
+        for *_, name, place in sorted(ranked)[:LARGEST]
+    ]
+
+
+def _example(finished: FinishedRun, answers: TaskAnswers, place: int) -> dict[str, Any]:
+    name = answers.spec.name
+    row = finished.test[int(answers.rows[place])]
+    return {
+        "task": name,
+        "id": answers.ids[place],
+        "text": row["text"],
+        "context": row["context"],
+        "gold": _said(answers, answers.gold[place]),
+        "quoted": row[f"rationale/{name}"] if answers.spec.has_rationale else None,
+        "models": {
+            model: _answer(answers, given, place) for model, given in answers.models.items()
+        },
+    }
+
+
+def _by_interest(answers: TaskAnswers) -> list[tuple[int, int]]:
+    """(interest, place) of every row, the most interesting first."""
+    interest = _interest(answers)
+    places = np.argsort(-interest, kind="stable")
+    return [(int(interest[place]), int(place)) for place in places]
 
 
 def _interest(answers: TaskAnswers) -> np.ndarray[Any, Any]:
