@@ -14,6 +14,8 @@ COLOURS = {"teacher": "#d97706", "student": "#3b82f6", "gold": "#16a34a"}
 OTHERS = ["#3b82f6", "#d97706", "#16a34a", "#c026d3", "#0891b2", "#dc2626", "#7c7f86", "#a16207"]
 WIDTH = 300
 TEXT = "currentColor"
+# More would touch each other in so narrow a chart.
+FEW_TICKS = alt.Axis(tickCount=4)
 Rows = Sequence[dict[str, Any]]
 
 
@@ -68,7 +70,7 @@ def intervals(
     layers += [
         zero.mark_rule(color=TEXT, opacity=0.6).encode(x="at:Q"),
         base.mark_rule(color=COLOURS["student"], strokeWidth=2).encode(
-            x=alt.X("low:Q", title=title), x2="high:Q"
+            x=alt.X("low:Q", title=title, axis=FEW_TICKS), x2="high:Q"
         ),
         base.mark_point(color=COLOURS["student"], filled=True, size=60, opacity=1).encode(
             x="value:Q"
@@ -121,7 +123,7 @@ def curves(rows: Rows, *, series: str, y: str, log: bool = False) -> alt.TopLeve
     scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
     chart = alt.Chart(alt.Data(values=list(rows))).mark_line(strokeWidth=1.5, clip=True)
     return chart.encode(
-        x=alt.X("step:Q", title="optimizer step", axis=alt.Axis(tickCount=5)),
+        x=alt.X("step:Q", title="optimizer step", axis=FEW_TICKS),
         y=alt.Y("value:Q", title=y, scale=scale),
         color=alt.Color(
             f"{series}:N", title=None, sort=None,
@@ -156,18 +158,18 @@ def arms(rows: Rows, *, title: str, order: Sequence[str]) -> alt.TopLevelMixin:
     base = alt.Chart(alt.Data(values=list(rows))).encode(
         y=alt.Y("arm:N", sort=list(order), title=None)
     )
-    x = alt.X("score:Q", title=title, scale=alt.Scale(zero=False))
+    x = alt.X("score:Q", title=title, scale=alt.Scale(zero=False), axis=FEW_TICKS)
     seeds = base.mark_point(filled=True, size=40, opacity=0.6, color=COLOURS["student"])
     means = base.mark_tick(color=COLOURS["teacher"], thickness=3, height=16)
     return alt.layer(
-        seeds.encode(x=x), means.encode(x=alt.X("mean(score):Q", title=title))
+        seeds.encode(x=x), means.encode(x=alt.X("mean(score):Q", title=title, axis=FEW_TICKS))
     ).properties(width=WIDTH - 120, height=alt.Step(24))
 
 
 def matrix(rows: Rows, names: Sequence[str]) -> alt.TopLevelMixin:
     """Cosines of pairs of tasks: blue where they agree, orange where they are in conflict."""
     base = alt.Chart(alt.Data(values=list(rows))).encode(
-        x=alt.X("second:N", sort=list(names), title=None, axis=alt.Axis(labelAngle=-40)),
+        x=alt.X("second:N", sort=list(names), title=None, axis=alt.Axis(labelAngle=-90)),
         y=alt.Y("first:N", sort=list(names), title=None),
     )
     colour = alt.condition(
