@@ -129,7 +129,7 @@ def verdict_section(
     """The first screen: the answer in a sentence, the table, the cost."""
     margin = finished.config.report.margin
     sentence = headline(rows, cost, margin)
-    parts = [Part("", [sentence], [_table(rows)])]
+    parts = [Part("", [sentence], [_table(rows, margin)])]
     shown = [row | {"name": _name(row)} for row in rows if row["difference"]]
     points = [{"name": row["name"], **row["difference"]} for row in shown]
     parts.append(Part("", (), [_cost_table(cost)]))
@@ -186,7 +186,7 @@ def _name(row: dict[str, Any]) -> str:
     return plain(row["task"]) + (", rationale" if is_rationale else "")
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(rows: list[dict[str, Any]], margin: float) -> Table:
     def cell(row: dict[str, Any], key: str, *, sign: bool = False) -> str:
         return with_interval(Estimate(**row[key]) if row[key] else None, sign=sign)
 
@@ -201,7 +201,8 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         [
             (
                 _name(row),
-                Mark(row["verdict"], TONES[row["verdict"]]) if row["verdict"] else "",
+                Mark(phrase(row["verdict"], margin), TONES[row["verdict"]])
+                if row["verdict"] else "",
                 cell(row, "difference", sign=True),
                 cell(row, "student"),
                 cell(row, "teacher"),
