@@ -30,6 +30,7 @@ from kd.interruption import Stopped
 from kd.pipeline import run_all
 from kd.prediction import predict_file
 from kd.report.build import make_report
+from kd.run_folder import RunFolder
 from kd.selfcheck import selfcheck as check_runs
 from kd.stage_commands import data, distill, evaluate, label, teach
 from kd.study import ARMS, named_arms, run_study, study_scores
@@ -89,6 +90,7 @@ def study(
     run_study(loaded, folder, chosen, seeds, overwrite=overwrite, say=say)
     if processes().is_main_process:
         show.print_study(out, study_scores(folder))
+        out.print(f"with intervals: kd report {folder.path}", markup=False)
 
 
 @app.command()
@@ -103,13 +105,23 @@ def report(
         bool | None,
         typer.Option(help="show texts of test rows [default: as report.examples in the config]"),
     ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(min=1e-6, max=1, help="the loss that is no worse [default: report.margin]"),
+    ] = None,
 ) -> None:
     """Write the comparison of the first run's student with its teachers as a page for a browser.
 
     Other runs, on the same rows, and the arms of kd study stand beside it.
     """
     target = folder or runs[0] / "report"
-    by_main_process(lambda: make_report(runs, target, examples=examples))
+
+    def write() -> None:
+        # kd run makes its own again, as its config says.
+        RunFolder(runs[0]).forget("report")
+        make_report(runs, target, examples=examples, margin=margin)
+
+    by_main_process(write)
     if processes().is_main_process:
         out.print(f"{target / 'index.html'}", markup=False)
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from data.errors import InputError
 from kd.atomic import new_file
 from kd.config_file import changes
 from kd.report.answers import TaskAnswers, check_same_rows, read_run
-from kd.report.verdict import compare_answers
-from kd.statistics import Comparison, mcnemar
+from kd.report.measures import compare_on, mcnemar_of, measures_of
+from kd.statistics import Comparison
 
 
 @dataclass(frozen=True)
@@ -26,13 +25,13 @@ class Flips:
 
 @dataclass(frozen=True)
 class TaskComparison:
-    """One task: the main metric of both students with intervals and tests, and the flips.
+    """One task on one measure: both students with intervals and tests, and the flips.
 
-    p_mcnemar and flips are None for a regression task.
+    p_mcnemar and flips are None but for the macro-F1.
     """
 
     task: str
-    metric: str
+    measure: str
     scores: Comparison | None
     p_mcnemar: float | None
     flips: Flips | None
@@ -40,7 +39,7 @@ class TaskComparison:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """settings: the keys that differ, with both values. tasks: those that both runs have."""
+    """settings: the keys that differ, with both values."""
 
     settings: list[tuple[str, Any, Any]]
     tasks: list[TaskComparison]
@@ -50,38 +49,37 @@ def compare_runs(first: Path, second: Path, *, flips: Path | None = None) -> Run
     """Compare the students of two runs on the same test rows.
 
     flips: a CSV to write, a line a row whose answer differs: task, id, gold and both answers.
-    Raises InputError when the runs divide their rows differently, or share no task.
+    Raises InputError when the runs have other rows or tasks.
     """
     one, two = read_run(first), read_run(second)
     check_same_rows(one, two)
-    names = [name for name in one.tasks if name in two.tasks]
-    if not names:
-        raise InputError(f"{first} and {second}: have no task in common")
-    for name in names:
-        if one.tasks[name].spec.classes != two.tasks[name].spec.classes:
-            raise InputError(f"task {name!r}: has other classes in {second} than in {first}")
+    names = list(one.tasks)
     if flips is not None:
         _write_flips(flips, [(one.tasks[name], two.tasks[name]) for name in names])
     return RunComparison(
         settings=changes(one.config.model_dump(mode="json"), two.config.model_dump(mode="json")),
-        tasks=[_compared(one.tasks[name], two.tasks[name], one.config.seed) for name in names],
+        tasks=[
+            _compared(one.tasks[name], two.tasks[name], measure, one.config.seed)
+            for name in names
+            for measure in measures_of(one.tasks[name])
+        ],
     )
 
 
-def _compared(one: TaskAnswers, two: TaskAnswers, seed: int) -> TaskComparison:
-    is_class = one.spec.kind == "classification"
-    p_value = flips = None
-    if is_class:
-        before, after = _answers(one), _answers(two)
-        was_right, is_right = before == one.gold, after == one.gold
-        p_value = mcnemar(was_right, is_right)
+def _compared(one: TaskAnswers, two: TaskAnswers, measure: str, seed: int) -> TaskComparison:
+    before, after = one.models["student"], two.models["student"]
+    flips = None
+    if measure == "macro_f1":
+        was_right, is_right = before.predicted == one.gold, after.predicted == one.gold
+        differs = before.predicted != after.predicted
         flips = Flips(
             won=int((is_right & ~was_right).sum()),
             lost=int((was_right & ~is_right).sum()),
-            both_wrong=int(((before != after) & ~was_right & ~is_right).sum()),
+            both_wrong=int((differs & ~was_right & ~is_right).sum()),
         )
-    scores = compare_answers(one.spec, one.gold, _answers(one), _answers(two), seed=seed)
-    return TaskComparison(one.spec.name, one.spec.selection_metric, scores, p_value, flips)
+    scores = compare_on(measure, one, [before], [after], seed=seed)
+    p_value = mcnemar_of(one, before, after) if flips else None
+    return TaskComparison(one.spec.name, measure, scores, p_value, flips)
 
 
 def _answers(task: TaskAnswers) -> np.ndarray[Any, Any]:

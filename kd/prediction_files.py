@@ -86,6 +86,8 @@ def read_predictions(path: Path, spec: TaskSpec) -> tuple[tuple[str, ...], Label
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     chances = np.array([[float(row[f"p({c})"]) for c in spec.classes] for row in rows])
+    if not np.isfinite(chances).all():
+        raise InputError(f"{path}: holds a chance that is no number: the model diverged")
     spans = token_f1 = None
     if spec.has_rationale:
         spans = [_spans(row["rationale"]) for row in rows]

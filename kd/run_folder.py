@@ -153,6 +153,14 @@ class RunFolder:
         state.wait_for_everyone()
         return True
 
+    def is_marked(self, stage: str) -> bool:
+        """Whether a stage was finished, whatever with."""
+        return self._stamp(stage).is_file()
+
+    def forget(self, stage: str) -> None:
+        """Have a stage run again."""
+        self._stamp(stage).unlink(missing_ok=True)
+
     def has_finished(self, stage: str, key: str) -> bool:
         """Whether a stage was finished with these inputs; its result may be gone since."""
         return _key_in(self._stamp(stage)) == key

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from kd.compare import RunComparison
-from kd.report.wording import METRICS, chance, number, with_interval
+from kd.report.measures import NAMES, RATIONALE
+from kd.report.wording import chance, number, with_interval
 from kd.selfcheck import Check
 from kd.study import StudyScore
 from student.predictor import Prediction
@@ -165,7 +166,7 @@ def print_comparison(out: Console, found: RunComparison) -> None:
         if task.scores is not None:
             scores.add_row(
                 task.task,
-                METRICS[task.metric],
+                "rationale" if task.measure == RATIONALE else NAMES[task.measure],
                 number(task.scores.first.value),
                 number(task.scores.second.value),
                 with_interval(task.scores.difference, sign=True),
@@ -175,7 +176,9 @@ def print_comparison(out: Console, found: RunComparison) -> None:
             counts = (task.flips.won, task.flips.lost, task.flips.both_wrong)
             flips.add_row(task.task, *map(str, counts), chance(task.p_mcnemar))
     out.print(scores)
-    out.print("on the test rows; 95 % interval and p of paired resamples of the rows\n")
+    out.print(
+        "test rows; 95 % interval and p of paired resamples; rationale: token-F1, level > 0\n"
+    )
     out.print(flips)
     out.print("won: rows that the second alone has right; lost: that the first alone has")
 

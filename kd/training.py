@@ -19,6 +19,7 @@ from data.errors import InputError
 from data.plan import BatchPlan, shard
 from kd.annealing import Schedule
 from kd.checkpoints import Checkpoints, State, Weights
+from kd.environment import hardware, versions
 from kd.hardware import configure_deepspeed
 from kd.interference import interference, sample_steps
 from kd.interruption import Stopped, caught_signals
@@ -55,8 +56,9 @@ class Trained:
     steps: int
 
     def as_json(self) -> str:
-        """How the training ended, as a JSON text."""
+        """How the training ended, and where, as a JSON text."""
         about = {name: value for name, value in vars(self).items() if name != "weights"}
+        about |= {"versions": versions(), "hardware": hardware()}
         return json.dumps(about, indent=2) + "\n"
 
 

@@ -17,7 +17,8 @@ from data.tasks import TaskSpec
 from kd.config import Config
 from kd.config_file import load_config
 from kd.prediction_files import Answers, Labels, read_predictions
-from kd.run_folder import RunFolder, check_model, content_key, model_files
+from kd.run_folder import RunFolder, check_model
+from kd.stages.evaluate import inputs_key
 
 
 @dataclass(frozen=True)
@@ -65,18 +66,26 @@ def read_run(folder: Path) -> FinishedRun:
     """
     if not (folder / "config.yaml").is_file():
         raise InputError(f"{folder}: is no run's folder: give one such as runs/demo")
+    if not (folder / "splits").is_dir() and "study" in folder.resolve().parts:
+        raise InputError(f"{folder}: is a student of a study: give the run that holds the study")
     config = load_config(folder / "config.yaml")
     run = RunFolder(folder)
     check_model(run.student, "kd distill")
     table, profile = run.load_splits()
     if not run.metrics.is_file():
         raise InputError(f"{run.metrics}: no such file: run kd evaluate with this config first")
-    metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
-    made_of = (profile["hash"], content_key(files=model_files(run.student)))
-    if (metrics["splits_hash"], metrics.get("student_hash")) != made_of:
+    try:
+        metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
+        inputs = metrics["inputs"]
+    except (ValueError, KeyError, TypeError):
         raise InputError(
-            f"{run.metrics}: scores another student or other rows than those in {folder}: "
-            f"run kd evaluate with this config again"
+            f"{run.metrics}: was not written by this version of kd evaluate: run it again"
+        ) from None
+    is_finished = run.is_marked("distill") and run.is_marked("evaluate")
+    if not is_finished or inputs != inputs_key(config, run, profile["hash"]):
+        raise InputError(
+            f"{folder}: its student, rows or settings changed since it was scored: "
+            f"run kd distill and kd evaluate with this config again"
         )
     test = table["test"]
     number = {name: row for row, name in enumerate(test["id"])}
@@ -88,8 +97,8 @@ def check_same_rows(one: FinishedRun, two: FinishedRun) -> None:
     """Raise InputError when a test row of one run may be a train row of the other."""
     if one.profile["hash"] != two.profile["hash"]:
         raise InputError(
-            f"{two.run.path}: its rows are divided otherwise than in {one.run.path}: runs compare "
-            f"with the same data and seed; vary training.seed in place of seed"
+            f"{two.run.path}: has other rows, tasks or splits than {one.run.path}: runs compare "
+            f"with the same data, tasks and seed; vary training.seed in place of seed"
         )
 
 

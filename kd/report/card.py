@@ -2,33 +2,35 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from kd.report.answers import FinishedRun
+from kd.report.measures import NAMES, RATIONALE
 from kd.report.pages import TEMPLATES
 from kd.report.section import Table
-from kd.report.verdict import RATIONALE
-from kd.report.wording import METRICS, plain
+from kd.report.verdict import TaskVerdict
+from kd.report.wording import plain
+from kd.statistics import Comparison
 
 
 def model_card(
-    finished: FinishedRun, rows: Sequence[dict[str, Any]], tables: Sequence[Table]
+    finished: FinishedRun, rows: Sequence[TaskVerdict], table: Table, parameters: int
 ) -> str:
     """A README.md with the metadata block that model hubs read.
 
-    rows: those of the verdict. tables: to show as they are. No text of any row is in it.
+    rows: the verdicts, which `table` shows. No text of any row is in it.
     """
     config = finished.config
     metadata = ModelCardData(
-        language="en",
         base_model=_base_model(config.student.encoder),
         tags=["knowledge-distillation", "multi-task", "text-classification", "empathy"],
         pipeline_tag="text-classification",
         model_name=config.name,
         eval_results=[
-            _result(row) for row in rows if row["student"] and row["metric"] != RATIONALE
+            _result(row, row.compared)
+            for row in rows
+            if row.compared is not None and row.measure != RATIONALE
         ],
     )
     return TEMPLATES.get_template("card.md").render(
@@ -37,9 +39,9 @@ def model_card(
         specs=config.specs,
         config=config,
         rows=finished.profile["rows"],
-        tables=tables,
+        table=table,
+        parameters=parameters,
         splits_hash=finished.profile["hash"],
-        has_teachers=finished.has_teachers,
         plain=plain,
     )
 
@@ -49,12 +51,12 @@ def _base_model(encoder: str) -> str | None:
     return None if Path(encoder).exists() or encoder.count("/") != 1 else encoder
 
 
-def _result(row: dict[str, Any]) -> EvalResult:
+def _result(row: TaskVerdict, compared: Comparison) -> EvalResult:
     return EvalResult(
         task_type="text-classification",
-        dataset_type=row["task"],
-        dataset_name=f"{plain(row['task'])}, {row['rows']} test rows",
-        metric_type={"macro_f1": "f1", "pearson": "pearsonr"}[row["metric"]],
-        metric_name=METRICS[row["metric"]],
-        metric_value=round(row["student"]["value"], 4),
+        dataset_type=row.task,
+        dataset_name=f"{plain(row.task)}, {compared.rows} test rows",
+        metric_type={"macro_f1": "f1", "pearson": "pearsonr"}[row.measure],
+        metric_name=NAMES[row.measure],
+        metric_value=round(compared.second.value, 4),
     )

@@ -4,14 +4,16 @@ They are narrow enough for a phone and stand side by side on a wide screen.
 """
 
 from collections.abc import Sequence
+from itertools import cycle, islice
 from typing import Any
 
 import altair as alt
 import vl_convert
 
 # Told apart by colour-blind readers, and 3 to 1 against white and against near-black.
-COLOURS = {"teacher": "#d97706", "student": "#3b82f6", "gold": "#16a34a"}
-OTHERS = ["#3b82f6", "#d97706", "#16a34a", "#c026d3", "#0891b2", "#dc2626", "#7c7f86", "#a16207"]
+COLOURS = {"teacher": "#d97706", "student": "#3b82f6"}
+GREY = "#7c7f86"
+OTHERS = ["#16a34a", "#dc2626", "#0891b2", "#c026d3", "#a16207", GREY, "#4f46e5", "#65a30d"]
 WIDTH = 300
 TEXT = "currentColor"
 # More would touch each other in so narrow a chart.
@@ -25,6 +27,12 @@ def svg(chart: alt.TopLevelMixin) -> str:
     return str(text)
 
 
+def svg_file(picture: str) -> str:
+    """The same for a file of its own, which has no page to take its text colour from."""
+    style = "<style>svg{color:#1b1f24}@media(prefers-color-scheme:dark){svg{color:#e4e7eb}}</style>"
+    return picture.replace(">", f">{style}", 1)
+
+
 def _themed(chart: Any) -> Any:
     quiet = {"titleColor": TEXT, "labelColor": TEXT, "titleFontWeight": "normal"}
     return (
@@ -34,10 +42,10 @@ def _themed(chart: Any) -> Any:
         .configure_axis(
             **quiet, gridColor=TEXT, gridOpacity=0.12, domainColor=TEXT, domainOpacity=0.4,
             tickColor=TEXT, tickOpacity=0.4, labelLimit=180,
-            labelFontSize=11, titleFontSize=11,
+            labelFontSize=11, titleFontSize=11, titlePadding=8,
         )
         .configure_legend(**quiet, orient="bottom", columns=2, labelLimit=150, symbolOpacity=1,
-                          labelFontSize=11)
+                          labelFontSize=11, columnPadding=18)
         .configure_title(color=TEXT, fontSize=12, fontWeight="normal", anchor="start")
         .configure_header(**quiet)
     )  # fmt: skip
@@ -53,7 +61,7 @@ def model_colour(models: Sequence[str]) -> alt.Color:
 
 
 def intervals(
-    rows: Rows, *, label: str, title: str, margin: float | None = None, rule_at: float = 0.0
+    rows: Rows, *, label: str, title: str, margin: float | None = None
 ) -> alt.TopLevelMixin:
     """Points with 95 % intervals, one a row of `label`, `value`, `low`, `high`; 0 is marked.
 
@@ -66,7 +74,7 @@ def intervals(
     if margin is not None:
         band = alt.Chart(alt.Data(values=[{"low": -margin, "high": margin}]))
         layers.append(band.mark_rect(color=TEXT, opacity=0.1).encode(x="low:Q", x2="high:Q"))
-    zero = alt.Chart(alt.Data(values=[{"at": rule_at}]))
+    zero = alt.Chart(alt.Data(values=[{"at": 0}]))
     layers += [
         zero.mark_rule(color=TEXT, opacity=0.6).encode(x="at:Q"),
         base.mark_rule(color=COLOURS["student"], strokeWidth=2).encode(
@@ -117,17 +125,16 @@ def reliability(rows: Rows, models: Sequence[str]) -> alt.TopLevelMixin:
     return alt.layer(line.encode(x="x:Q", y="y:Q"), points).properties(width=WIDTH, height=220)
 
 
-def curves(rows: Rows, *, series: str, y: str, log: bool = False) -> alt.TopLevelMixin:
-    """Lines of `value` over `step`, one a `series`."""
-    names = list(dict.fromkeys(row[series] for row in rows))
-    scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
+def curves(rows: Rows, *, order: Sequence[str], y: str) -> alt.TopLevelMixin:
+    """Lines of `value` over `step`, one a `series`; order: all series, each with its colour."""
+    scale = alt.Scale(zero=False)
     chart = alt.Chart(alt.Data(values=list(rows))).mark_line(strokeWidth=1.5, clip=True)
     return chart.encode(
         x=alt.X("step:Q", title="optimizer step", axis=FEW_TICKS),
         y=alt.Y("value:Q", title=y, scale=scale),
         color=alt.Color(
-            f"{series}:N", title=None, sort=None,
-            scale=alt.Scale(domain=names, range=OTHERS[: len(names)]),
+            "series:N", title=None, sort=None,
+            scale=alt.Scale(domain=list(order), range=[*islice(cycle(OTHERS), len(order))]),
         ),
     ).properties(width=WIDTH, height=200)  # fmt: skip
 
@@ -136,6 +143,9 @@ def cost(rows: Rows, *, x: str, title: str) -> alt.TopLevelMixin:
     """Mean score over a cost, a point a model, the Pareto front joined by a line."""
     data = alt.Data(values=list(rows))
     widest = 1.2 * max(row[x] for row in rows)
+    names = [row["name"] for row in rows]
+    known = {"teachers": COLOURS["teacher"], "student": COLOURS["student"]}
+    colours = [known.get(name, GREY) for name in names]
     at = alt.X(f"{x}:Q", title=title, scale=alt.Scale(domain=[0, widest]))
     base = alt.Chart(data).encode(
         x=at,
@@ -144,10 +154,9 @@ def cost(rows: Rows, *, x: str, title: str) -> alt.TopLevelMixin:
     front = base.transform_filter(f"datum.front_{x}")
     return alt.layer(
         front.mark_line(color=TEXT, opacity=0.4, strokeDash=[4, 4], interpolate="step-after"),
-        base.mark_point(filled=True, size=90, opacity=1).encode(
-            color=alt.condition(
-                f"datum.front_{x}", alt.value(COLOURS["student"]), alt.value(COLOURS["teacher"])
-            )
+        base.mark_point(filled=True, size=90, opacity=1, strokeWidth=2).encode(
+            color=alt.Color("name:N", legend=None, scale=alt.Scale(domain=names, range=colours)),
+            fillOpacity=alt.condition(f"datum.front_{x}", alt.value(1), alt.value(0)),
         ),
         base.mark_text(color=TEXT, dy=-12).encode(text="name:N"),
     ).properties(width=WIDTH, height=220)
@@ -159,8 +168,8 @@ def arms(rows: Rows, *, title: str, order: Sequence[str]) -> alt.TopLevelMixin:
         y=alt.Y("arm:N", sort=list(order), title=None)
     )
     x = alt.X("score:Q", title=title, scale=alt.Scale(zero=False), axis=FEW_TICKS)
-    seeds = base.mark_point(filled=True, size=40, opacity=0.6, color=COLOURS["student"])
-    means = base.mark_tick(color=COLOURS["teacher"], thickness=3, height=16)
+    seeds = base.mark_point(filled=True, size=40, opacity=0.7, color=OTHERS[3])
+    means = base.mark_tick(color=TEXT, thickness=3, height=16)
     return alt.layer(
         seeds.encode(x=x), means.encode(x=alt.X("mean(score):Q", title=title, axis=FEW_TICKS))
     ).properties(width=WIDTH - 120, height=alt.Step(24))

@@ -1,28 +1,29 @@
 """Controls: the same student without teachers, without sharing, without annealing, over seeds."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from kd.metrics import classification_scores, regression_scores
 from kd.report import charts
-from kd.report.answers import FinishedRun, TaskAnswers, check_same_rows, read_answers
+from kd.report.measures import NAMES, RATIONALE, compare_on, measures_of, score_on
 from kd.report.section import Figure, Mark, Part, Section, Table, Tone
-from kd.report.verdict import compare_answers
-from kd.report.wording import METRICS, number, plain, signed
+from kd.report.trainings import Training
+from kd.report.wording import listed, number, plain, signed
 from kd.statistics import Estimate, compare_over_seeds
-from kd.study import ARMS, study_scores
+from kd.study import ARMS
 
 RESAMPLES = 2_000
 # What the difference second − first of two arms answers.
 QUESTIONS = {
-    ("multi", "annealed"): "Does distillation help? Annealed − multi-task on gold",
-    ("single", "multi"): "Does sharing the encoder help? Multi-task on gold − single-task on gold",
-    ("single", "annealed"): "Do both together help? Annealed − single-task on gold",
-    ("mixed", "annealed"): "Does annealing help? Annealed − fixed mixture",
-    ("soft", "annealed"): "Does gold help the student? Annealed − teachers alone",
+    ("multi", "annealed"): "Does distillation help? annealed − multi",
+    ("single", "multi"): "Does sharing the encoder help? multi − single",
+    ("single", "annealed"): "Do both together help? annealed − single",
+    ("multi", "soft"): "Do the teachers alone help? soft − multi",
+    ("multi", "mixed"): "Does a fixed mixture help? mixed − multi",
+    ("mixed", "annealed"): "Does annealing help? annealed − mixed",
+    ("soft", "annealed"): "Does gold help the student? annealed − soft",
 }
 TONES: dict[str, Tone] = {
     "better": "good",
@@ -30,44 +31,8 @@ TONES: dict[str, Tone] = {
     "negative transfer": "bad",
     "not decided": "open",
 }
-
-
-@dataclass(frozen=True)
-class Training:
-    """One student's answers: its arm, its seed, and task → answers."""
-
-    arm: str
-    seed: int
-    tasks: dict[str, TaskAnswers]
-
-
-def trainings_of(finished: FinishedRun, others: Sequence[FinishedRun]) -> list[Training]:
-    """The run's own student, those of its study, and those of other runs by their names.
-
-    Raises InputError when another run divides its rows otherwise.
-    """
-    number = {name: row for row, name in enumerate(finished.test["id"])}
-    found: dict[tuple[str, int], dict[str, TaskAnswers]] = {}
-    for one in study_scores(finished.run):
-        if one.split == "test":
-            spec = finished.tasks[one.task].spec
-            answers = read_answers(one.folder.predictions, spec, number)
-            found.setdefault((one.arm, one.seed), {})[one.task] = answers
-    found.setdefault((own_arm(finished), finished.config.student_seed), finished.tasks)
-    for other in others:
-        check_same_rows(finished, other)
-        found[other.config.name, other.config.student_seed] = other.tasks
-    order = [*ARMS, *(other.config.name for other in others)]
-    return sorted(
-        (Training(arm, seed, tasks) for (arm, seed), tasks in found.items()),
-        key=lambda training: (order.index(training.arm), training.seed),
-    )
-
-
-def own_arm(finished: FinishedRun) -> str:
-    """The arm of the study that the run's own student belongs to."""
-    objective = finished.config.training.objective
-    return "multi" if objective == "gold" else objective
+# (task, measure) → arm → seed → score
+Scores = dict[tuple[str, str], dict[str, dict[int, float]]]
 
 
 def controls_section(
@@ -84,132 +49,139 @@ def controls_section(
             "This run trained one student. Whether its scores come from the teachers, from "
             f"sharing, or from the seed is what the control arms tell: {command}"
         )
-        return Section("controls", "Controls", [Part("", [sentence])], {"arms": {}})
-    tasks = list(dict.fromkeys(name for training in trainings for name in training.tasks))
-    scores = {
-        task: {
-            arm: {
-                t.seed: _score(t.tasks[task]) for t in trainings if t.arm == arm and task in t.tasks
-            }
-            for arm in arms
-        }
-        for task in tasks
-    }
+        return Section("controls", "Controls", [Part("", [sentence])], {"scores": []})
+    scores = _scores(trainings, arms)
     sentences = [
         "Mean ± standard deviation over seeds, on the test rows. The arms share splits, teachers "
-        "and soft targets; a seed changes the student's first heads, batches and dropout."
+        "and soft targets; a seed changes the student's first heads, batches and dropout. "
+        "single: a student a task on gold; multi: all tasks on gold; soft: the teachers alone; "
+        "mixed: a fixed mixture; annealed: teacher to gold.",
+        "A difference counts when each of its 95 % intervals leaves out 0.",
     ]
-    parts = [Part("", sentences, [_means(scores, trainings)], _figures(scores, trainings))]
-    differences = []
+    parts = [Part("", sentences, [_means(scores, arms)], _figures(scores, arms))]
     pairs = [pair for pair in QUESTIONS if set(pair) <= set(arms)]
     pairs += [(own, arm) for arm in arms if arm not in ARMS]
-    for first, second in pairs:
-        found = [_difference(task, first, second, trainings, scores[task], seed) for task in tasks]
-        differences += [row for row in found if row is not None]
-    for pair in dict.fromkeys((row["first"], row["second"]) for row in differences):
-        rows = [row for row in differences if (row["first"], row["second"]) == pair]
+    differences = []
+    for pair in pairs:
+        found = [_difference(place, pair, trainings, scores[place], seed) for place in scores]
+        rows = [row for row in found if row is not None]
         title = QUESTIONS.get(pair, f"{pair[1]} − {pair[0]}")
         parts.append(Part(title, _remarks(rows), [_differences_table(rows)]))
-    return Section("controls", "Controls", parts, {"arms": scores, "differences": differences})
+        differences += rows
+    listed_scores = [
+        {"task": task, "measure": measure, "arm": arm, "seed": s, "score": score}
+        for (task, measure), by_arm in scores.items()
+        for arm, by_seed in by_arm.items()
+        for s, score in by_seed.items()
+    ]
+    data = {"scores": listed_scores, "differences": differences}
+    return Section("controls", "Controls", parts, data)
 
 
-def _score(answers: TaskAnswers) -> float:
-    """The main metric; what is undefined counts 0."""
-    predicted = answers.models["student"].predicted
-    if answers.spec.kind == "regression":
-        found = regression_scores(answers.gold.astype(float), predicted.astype(float))
-    else:
-        found = classification_scores(
-            answers.gold.astype(int), predicted.astype(int), answers.spec.classes
-        )
-    return found[answers.spec.selection_metric] or 0.0
+def _scores(trainings: Sequence[Training], arms: Sequence[str]) -> Scores:
+    """What is undefined is left out."""
+    found: Scores = {}
+    for training in trainings:
+        for name, task in training.tasks.items():
+            for measure in measures_of(task):
+                by_arm = found.setdefault((name, measure), {arm: {} for arm in arms})
+                score = score_on(measure, task)
+                if score is not None:
+                    by_arm[training.arm][training.seed] = score
+    return found
 
 
 def _difference(
-    task: str,
-    first: str,
-    second: str,
+    place: tuple[str, str],
+    pair: tuple[str, str],
     trainings: Sequence[Training],
     scores: dict[str, dict[int, float]],
     seed: int,
 ) -> dict[str, Any] | None:
-    """second − first on a task over the seeds that both have; None where they share none."""
-    seeds = sorted(set(scores[first]) & set(scores[second]))
-    if not seeds:
+    """second − first on a task's measure over the seeds that both have.
+
+    Another run, with a seed of its own, is compared unpaired; None where a side has no score.
+    """
+    task, measure = place
+    seeds = [sorted(scores[arm]) for arm in pair]
+    shared = sorted(set(seeds[0]) & set(seeds[1]))
+    if shared:
+        seeds = [shared, shared]
+    elif set(pair) <= set(ARMS) or not all(seeds):
         return None
-    answers = {
-        (t.arm, t.seed): t.tasks[task] for t in trainings if task in t.tasks and t.seed in seeds
-    }
-    one, two = ([scores[arm][s] for s in seeds] for arm in (first, second))
-    told = answers[first, seeds[0]]
-    compared = compare_answers(
-        told.spec,
-        told.gold,
-        np.stack([answers[first, s].models["student"].predicted for s in seeds]),
-        np.stack([answers[second, s].models["student"].predicted for s in seeds]),
-        resamples=RESAMPLES,
-        seed=seed,
-    )
-    over_seeds = compare_over_seeds(one, two)
+    one, two = ([scores[arm][s] for s in own] for arm, own in zip(pair, seeds, strict=True))
+    answers = {(t.arm, t.seed): t.tasks[task] for t in trainings if task in t.tasks}
+    sides = [
+        [answers[arm, s].models["student"] for s in own[: min(map(len, seeds))]]
+        for arm, own in zip(pair, seeds, strict=True)
+    ]
+    told = answers[pair[0], seeds[0][0]]
+    compared = compare_on(measure, told, *sides, seed=seed, resamples=RESAMPLES)
+    over_seeds = compare_over_seeds(one, two) if shared else None
     intervals = {
         "over_seeds": over_seeds.difference if over_seeds else None,
         "over_rows": compared.difference if compared else None,
     }
     return {
-        "task": task, "first": first, "second": second, "seeds": seeds,
-        "first_mean": float(np.mean(one)), "second_mean": float(np.mean(two)),
+        "task": task, "measure": measure, "first": pair[0], "second": pair[1],
+        "seeds": shared, "first_mean": float(np.mean(one)), "second_mean": float(np.mean(two)),
         "difference": float(np.mean(two) - np.mean(one)),
         **{key: asdict(found) if found else None for key, found in intervals.items()},
-        "word": _word(first, second, [found for found in intervals.values() if found]),
+        "word": _word(pair, [found for found in intervals.values() if found]),
     }  # fmt: skip
 
 
-def _word(first: str, second: str, intervals: Sequence[Estimate]) -> str:
+def _word(pair: tuple[str, str], intervals: Sequence[Estimate]) -> str:
     """A difference counts when every interval leaves out 0 on the same side."""
     if intervals and all(interval.low > 0 for interval in intervals):
         return "better"
     if intervals and all(interval.high < 0 for interval in intervals):
-        return "negative transfer" if (first, second) == ("single", "multi") else "worse"
+        return "negative transfer" if pair == ("single", "multi") else "worse"
     return "not decided"
 
 
 def _remarks(rows: Sequence[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return ["They have no seed in common: run the same seeds of both."]
     found = []
-    lost = [plain(row["task"]) for row in rows if row["word"] == "negative transfer"]
+    lost = dict.fromkeys(plain(row["task"]) for row in rows if row["word"] == "negative transfer")
     if lost:
         found.append(
-            f"Negative transfer on {', '.join(lost)}: the task does better alone. Give it less "
-            "weight, or a student of its own."
+            f"Negative transfer on {listed(list(lost))}: it does better alone. Give it more "
+            "weight, other sampling, or a student of its own."
         )
-    if all(row["over_seeds"] is None for row in rows):
+    if all(len(row["seeds"]) == 1 for row in rows):
         found.append("One seed: the spread over seeds is unknown, so only the rows speak here.")
+    if not any(row["seeds"] for row in rows):
+        found.append("Other seeds on each side: not paired, and only the rows speak here.")
     return found
+
+
+def _name(task: str, measure: str) -> str:
+    return plain(task) + (", rationale" if measure == RATIONALE else "")
 
 
 def _differences_table(rows: Sequence[dict[str, Any]]) -> Table:
     def interval(found: dict[str, float] | None) -> str:
-        return f"{signed(found['low'])} to {signed(found['high'])}" if found else ""
+        return f"[{signed(found['low'])}, {signed(found['high'])}]" if found else ""
 
     return Table(
-        "A difference counts when each 95 % interval leaves out 0",
-        ("task", "seeds", "first", "second", "difference", "interval over seeds (t)",
-         "interval over rows (bootstrap)", "verdict"),
+        "Second − first",
+        ("task", "seeds", "first", "second", "difference", "over seeds (t)",
+         "over rows (bootstrap)", "verdict"),
         [
             (
-                plain(row["task"]), str(len(row["seeds"])), number(row["first_mean"]),
-                number(row["second_mean"]), signed(row["difference"]),
+                _name(row["task"], row["measure"]), str(len(row["seeds"])),
+                number(row["first_mean"]), number(row["second_mean"]), signed(row["difference"]),
                 interval(row["over_seeds"]), interval(row["over_rows"]),
                 Mark(row["word"], TONES[row["word"]]),
             )
             for row in rows
         ],
-    )  # fmt: skip
+    ).filled()  # fmt: skip
 
 
-def _means(scores: dict[str, dict[str, dict[int, float]]], trainings: Sequence[Training]) -> Table:
-    arms = list(dict.fromkeys(training.arm for training in trainings))
-    metric = {name: a.spec.selection_metric for t in trainings for name, a in t.tasks.items()}
-
+def _means(scores: Scores, arms: Sequence[str]) -> Table:
     def cell(values: dict[int, float]) -> str:
         found = list(values.values())
         if not found:
@@ -217,27 +189,25 @@ def _means(scores: dict[str, dict[str, dict[int, float]]], trainings: Sequence[T
         spread = f" ± {number(float(np.std(found, ddof=1)))}" if len(found) > 1 else ""
         return number(float(np.mean(found))) + spread
 
-    seeds = (str(len({t.seed for t in trainings if t.arm == arm})) for arm in arms)
+    seeds = (str(max(len(by_arm[arm]) for by_arm in scores.values())) for arm in arms)
     rows = [("seeds", "", *seeds)]
     rows += [
-        (plain(task), METRICS[metric[task]], *(cell(by_arm[arm]) for arm in arms))
-        for task, by_arm in scores.items()
+        (plain(task), NAMES[measure], *(cell(by_arm[arm]) for arm in arms))
+        for (task, measure), by_arm in scores.items()
     ]
     return Table("Scores of the arms", ("task", "metric", *arms), rows)
 
 
-def _figures(
-    scores: dict[str, dict[str, dict[int, float]]], trainings: Sequence[Training]
-) -> list[Figure]:
-    arms = list(dict.fromkeys(training.arm for training in trainings))
+def _figures(scores: Scores, arms: Sequence[str]) -> list[Figure]:
     figures = []
-    for task, by_arm in scores.items():
+    for (task, measure), by_arm in scores.items():
         points = [
             {"arm": arm, "seed": seed, "score": score}
             for arm, values in by_arm.items()
             for seed, score in values.items()
         ]
-        chart = charts.arms(points, title="score", order=arms)
-        caption = f"{plain(task)}: a point a seed, the mean marked."
-        figures.append(Figure(f"{task}-arms", caption, chart))
+        if points and measure != RATIONALE:
+            chart = charts.arms(points, title=NAMES[measure], order=arms)
+            caption = f"{plain(task)}: a point a seed, the mean marked."
+            figures.append(Figure(f"{task}-arms", caption, chart))
     return figures

@@ -1,7 +1,7 @@
 """What a system of models costs: size, latency and throughput, taken in turns in one run."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ from data.batches import Batch, collate
 from data.encoding import encode_table
 from kd.report import charts
 from kd.report.answers import FinishedRun
+from kd.report.measures import RATIONALE, score_on
 from kd.report.section import Figure, Part, Section
+from kd.report.verdict import TaskVerdict
+from kd.run_folder import check_model
 from student.encoders import load_tokenizer
 from student.model import StudentModel
 
@@ -33,31 +36,30 @@ class System:
 
 
 def systems_of(
-    finished: FinishedRun, rows: Sequence[dict[str, Any]], others: Sequence[FinishedRun]
+    finished: FinishedRun, rows: Sequence[TaskVerdict], others: Mapping[str, FinishedRun]
 ) -> list[System]:
-    """The teachers, where the run has them, the student, and the students of other runs.
+    """The teachers, where the run has them, the student, and the students of other runs by name.
 
-    rows: those of the verdict.
+    rows: the verdicts. Raises InputError when a teacher's folder is gone.
     """
-    main = [
-        row for row in rows if row["metric"] == finished.tasks[row["task"]].spec.selection_metric
-    ]
+    main = [row.compared for row in rows if row.measure != RATIONALE]
 
-    def mean(model: str) -> float | None:
-        values = [row[model]["value"] for row in main if row[model]]
-        return float(np.mean(values)) if len(values) == len(finished.tasks) else None
+    def mean(scores: Sequence[float | None]) -> float | None:
+        known = [score for score in scores if score is not None]
+        return float(np.mean(known)) if known and len(known) == len(scores) else None
 
-    found = [System("student", [finished.run.student], mean("student"))]
+    student = mean([compared.second.value if compared else None for compared in main])
+    found = [System("student", [finished.run.student], student)]
     if finished.has_teachers:
         names = [n for task in finished.tasks for n in finished.config.teachers.of(task)]
         folders = [finished.run.teacher(name) for name in names]
-        found.insert(0, System("teachers", folders, mean("teacher")))
-    for other in others:
-        tests = {name: other.metrics["tasks"][name]["test"]["student"] for name in other.tasks}
-        scores = [tests[name][task.spec.selection_metric] for name, task in other.tasks.items()]
-        is_alike = list(other.tasks) == list(finished.tasks) and None not in scores
-        score = float(np.mean(scores)) if is_alike else None
-        found.append(System(f"student of {other.config.name}", [other.run.student], score))
+        for folder in folders:
+            check_model(folder, "kd teach")
+        teachers = mean([compared.first.value if compared else None for compared in main])
+        found.insert(0, System("teachers", folders, teachers))
+    for name, other in others.items():
+        scores = [score_on(task.spec.selection_metric, task) for task in other.tasks.values()]
+        found.append(System(name, [other.run.student], mean(scores)))
     return found
 
 
@@ -159,18 +161,21 @@ def cost_section(cost: dict[str, Any]) -> Section:
     """Mean score over latency and size."""
     points = [row for row in cost["systems"] if row["score"] is not None]
     threads = cost["threads"]
+    where = (
+        "a GPU" if cost["device"] == "cuda" else f"CPU with {threads} thread{'s'[: threads - 1]}"
+    )
     sentences = [
-        f"Measured when this report was made, on {cost['pairs']} test rows, on "
-        + ("a GPU" if cost["device"] == "cuda" else
-           f"CPU with {threads} thread{'s' if threads > 1 else ''}")
-        + ", fp32, tokenizing left out, the systems taking turns row by row. A system answers all "
-        "tasks; its score is the mean over the tasks. Blue points are on the Pareto front: "
-        "no other system is at once better and cheaper."
-    ]  # fmt: skip
+        f"Measured when this report was made, on {cost['pairs']} test rows, on {where}, fp32, "
+        "tokenizing left out, the systems taking turns row by row. A system answers all tasks; "
+        "its score is the mean over the tasks. Full points are on the Pareto front, joined by the "
+        "line: no other system is at once better and cheaper."
+    ]
+    if len(points) < len(cost["systems"]):
+        sentences.append("A system is left out where the score of one of its tasks is undefined.")
     figures = [
         Figure("cost-latency", "Mean score over the latency of one pair.",
                charts.cost(points, x="latency", title="median latency of one pair, ms")),
         Figure("cost-size", "Mean score over the size of the weights.",
                charts.cost(points, x="megabytes", title="weights, MB")),
-    ]  # fmt: skip
+    ] if points else []  # fmt: skip
     return Section("cost", "Cost against quality", [Part("", sentences, (), figures)], cost)

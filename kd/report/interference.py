@@ -12,16 +12,17 @@ from kd.report.tasks import read_log
 from kd.report.wording import plain, share, signed
 
 PREFIX = "gradient_cosine/"
+COURSES = ("most in conflict", "mean of all pairs", "most in agreement")
 
 
-def interference_section(finished: FinishedRun) -> Section | None:
-    """None when the training's log holds no samples of the gradients."""
+def interference_section(finished: FinishedRun) -> Section:
+    """From the samples of the gradients in the log of the student's training."""
     rows = [row for row in read_log(finished.run.logs / "distill.jsonl")
             if any(key.startswith(PREFIX) for key in row)]  # fmt: skip
     tasks = list(finished.tasks)
     pairs: list[dict[str, Any]] = []
     for first, second in combinations(tasks, 2):
-        steps, values = cosines(rows, first, second)
+        steps, values = samples_of(rows, first, second)
         if values:
             pairs.append({
                 "first": first, "second": second, "steps": steps, "values": values,
@@ -29,7 +30,11 @@ def interference_section(finished: FinishedRun) -> Section | None:
                 "conflicts": float(np.mean([value < 0 for value in values])),
             })  # fmt: skip
     if not pairs:
-        return None
+        none = (
+            "The log of the student's training holds no samples of its gradients: it has one task, "
+            "logs.gradients is 0, or it ran in fp16 or with its weights divided among processes."
+        )
+        return Section("interference", "Interference", [Part("", [none])])
     sentences = [
         f"Cosine of two tasks' gradients on the shared encoder, sampled on {len(rows)} batches "
         "spread over the training. Below 0 a step for one task is a step against the other "
@@ -48,7 +53,9 @@ def interference_section(finished: FinishedRun) -> Section | None:
     return Section("interference", "Interference", parts, {"pairs": pairs})
 
 
-def cosines(rows: list[dict[str, Any]], first: str, second: str) -> tuple[list[int], list[float]]:
+def samples_of(
+    rows: list[dict[str, Any]], first: str, second: str
+) -> tuple[list[int], list[float]]:
     """The steps at which a pair was sampled, and its cosines there."""
     found = [
         (row["step"], row[key])
@@ -67,15 +74,14 @@ def _figures(pairs: list[dict[str, Any]], tasks: list[str]) -> list[Figure]:
     ]  # fmt: skip
     lines = [
         {"step": step, "series": series, "value": value}
-        for series, choose in (("most in conflict", min), ("mean of all pairs", np.mean),
-                               ("most in agreement", max))
+        for series, choose in zip(COURSES, (min, np.mean, max), strict=True)
         for step, value in _over_steps(pairs, choose)
     ]  # fmt: skip
     names = [plain(task) for task in tasks]
     return [
         Figure("gradient-cosines", "Mean cosine of each pair.", charts.matrix(cells, names)),
         Figure("gradient-course", "Over the training.",
-               charts.curves(lines, series="series", y="cosine")),
+               charts.curves(lines, order=COURSES, y="cosine")),
     ]  # fmt: skip
 
 

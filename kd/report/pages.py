@@ -8,9 +8,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from kd.report.charts import svg
+from kd.report.charts import svg, svg_file
 from kd.report.section import Mark, Section
 
+FILES = {"index.html", "README.md", "report.json", "figures"}
 # Names of the templates end in what they make, so that only HTML is escaped as HTML.
 TEMPLATES = Environment(
     loader=PackageLoader("kd.report"),
@@ -19,6 +20,14 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def _cell(value: object) -> str:
+    """A cell of a Markdown table, in which | ends a cell and < begins a tag."""
+    return str(value).replace("|", "\\|").replace("<", "&lt;")
+
+
+TEMPLATES.filters["cell"] = _cell
 
 
 def write_pages(
@@ -41,7 +50,7 @@ def write_pages(
     }
     (folder / "figures").mkdir()
     for name, picture in pictures.items():
-        (folder / "figures" / f"{name}.svg").write_text(picture, encoding="utf-8")
+        (folder / "figures" / f"{name}.svg").write_text(svg_file(picture), encoding="utf-8")
     data: dict[str, Any] = {"title": title, "config": config}
     data |= {section.key: section.data for section in sections}
     # allow_nan: a NaN would not be JSON; better no report than one that no program can read.

@@ -1,32 +1,25 @@
 """Provenance: what the report's figures were made from, and how to make them again."""
 
-import os
-import platform
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+import json
 from typing import Any
 
-import torch
-
+from kd.environment import hardware, versions
 from kd.report.answers import FinishedRun
 from kd.report.section import Part, Section, Table
 from teachers.soft_targets import load_soft_targets
 
-PACKAGES = ("kd-empathy", "torch", "transformers", "datasets", "accelerate", "tokenizers",
-            "numpy", "scipy", "scikit-learn", "statsmodels")  # fmt: skip
-
 
 def provenance_section(finished: FinishedRun) -> Section:
     """Config, rows, versions, hardware, times, fingerprints, and the command."""
+    trained = _trained(finished)
     data = {
-        "command": f"kd run {finished.run.config}",
+        "command": f"kd run {finished.run.path.name}/config.yaml",
         "config": finished.config.model_dump(mode="json"),
         "splits_hash": finished.profile["hash"],
         "rows": finished.profile["rows"],
-        "student_hash": finished.metrics["student_hash"],
-        "versions": {"python": platform.python_version(), **versions()},
-        "hardware": hardware(),
+        "inputs": finished.metrics["inputs"],
+        "student": trained,
+        "report": {"versions": versions(), "hardware": hardware()},
         "seconds": finished.run.seconds(),
         "teachers": _fingerprints(finished),
     }
@@ -34,32 +27,10 @@ def provenance_section(finished: FinishedRun) -> Section:
     return Section("provenance", "Provenance", parts, data)
 
 
-def versions() -> dict[str, str]:
-    """Package → installed version; the project itself is not installed in a bare checkout."""
-    found = {}
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
-
-
-def hardware() -> dict[str, Any]:
-    """This machine, where the report is made: processor, cores, memory in GiB, GPUs."""
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "gpus": [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())],
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+def _trained(finished: FinishedRun) -> dict[str, Any]:
+    """What the student's training kept of its end; empty where its folder has nothing of it."""
+    path = finished.run.student / "training.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _fingerprints(finished: FinishedRun) -> dict[str, str]:
@@ -69,14 +40,17 @@ def _fingerprints(finished: FinishedRun) -> dict[str, str]:
 
 
 def _sentences(data: dict[str, Any]) -> list[str]:
-    machine = data["hardware"]
-    gpus = f", {', '.join(machine['gpus'])}" if machine["gpus"] else ", no GPU"
-    return [
-        f"Made again by: {data['command']}",
-        f"Report made on {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']:g} GiB{gpus}.",
-        f"Splits hash {data['splits_hash']}, student {data['student_hash']}.",
-    ]
+    found = [f"Made again by: {data['command']}"]
+    for what, about in (("Student trained", data["student"]), ("Report made", data["report"])):
+        if "hardware" in about:
+            machine = about["hardware"]
+            gpus = ", ".join(machine["gpus"]) or "no GPU"
+            found.append(
+                f"{what} on {machine['processor']}, {machine['cores']} cores, "
+                f"{machine['memory_gib']:g} GiB, {gpus}."
+            )
+    found.append(f"Splits hash {data['splits_hash']}; settings, rows and student {data['inputs']}.")
+    return found
 
 
 def _tables(finished: FinishedRun, data: dict[str, Any]) -> list[Table]:
@@ -100,5 +74,9 @@ def _tables(finished: FinishedRun, data: dict[str, Any]) -> list[Table]:
     if data["teachers"]:
         tables.append(Table("Teachers", ("teacher", "fingerprint of weights, tokenizer and rows"),
                             list(data["teachers"].items())))  # fmt: skip
-    tables.append(Table("Versions", ("package", "version"), list(data["versions"].items())))
+    of_student = data["student"].get("versions", {})
+    of_report = data["report"]["versions"]
+    both = [(name, of_student.get(name, ""), of_report.get(name, ""))
+            for name in {**of_student, **of_report}]  # fmt: skip
+    tables.append(Table("Versions", ("package", "student's training", "report"), both).filled())
     return tables

@@ -28,8 +28,9 @@ def rationales_section(finished: FinishedRun) -> Section | None:
     erased = [
         "Comprehensiveness: how much the chance of the model's answer falls when the words it "
         "quotes are taken out (higher is better). Sufficiency: how much it falls when only they "
-        "are left (lower is better). Beside it the same for as many words drawn at random: a "
-        "quotation that the answer rests on is further from 0, or nearer, than they are."
+        "are left (lower is better; below 0 it rises). “Random”: the same for one run of as many "
+        "tokens at a random place. An answer rests on its quotation when it is more comprehensive "
+        "and more sufficient than that. Each model is measured on the rows that it quotes from."
     ]
     parts = [Part("against the quoted words", sentences, [_matches(tasks)])]
     faithful = _faithfulness(tasks)

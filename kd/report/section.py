@@ -8,7 +8,7 @@ from typing import Any, Literal
 import altair as alt
 
 Tone = Literal["good", "bad", "open"]
-NUMBER = re.compile(r"[<+−-]?[\d.,]+( ?[%sM]| MB| ms)?( \[.*\]| ± .*| \(.*\)|–.*)?")
+NUMBER = re.compile(r"\[.*\]|[<+−-]?[\d.,]+( ?[%sM]| MB| ms)?( \[.*\]| ± .*| \(.*\)|–.*)?")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,12 @@ class Table:
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+
+    def filled(self) -> "Table":
+        """The same without columns that are empty in every row."""
+        places = [n for n in range(len(self.columns)) if any(str(row[n]) for row in self.rows)]
+        rows = [[row[place] for place in places] for row in self.rows]
+        return Table(self.caption, [self.columns[place] for place in places], rows)
 
     @property
     def is_number(self) -> list[bool]:

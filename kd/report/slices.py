@@ -22,21 +22,25 @@ RESAMPLES = 2_000
 NEGATION = re.compile(
     r"\b(no|not|never|none|nobody|nothing|neither|nor|without|cannot)\b|n['’]t\b", re.I
 )
-# Digits and # can become emoji too; on their own they are none.
-EMOJI = regex.compile(r"(?![\d#*])\p{Emoji_Presentation}|\p{Extended_Pictographic}|[:;=]-?[()DP]")
+# Signs that are text as often as pictures (©, ™, arrows) count with a variation selector only.
+EMOJI = regex.compile(
+    r"\p{Emoji_Presentation}|(?![©®™\u2190-\u21ff])\p{Extended_Pictographic}|\p{Emoji}\ufe0f"
+    r"|(?<!\S)[:;=]-?[()DP](?!\w)"
+)
 
 Mask = npt.NDArray[np.bool_]
 
 
-def slices_section(finished: FinishedRun) -> Section | None:
-    """None without teachers, or when no task has classes."""
+def slices_section(finished: FinishedRun) -> Section:
+    """Of the tasks with classes that have a teacher."""
     parts, data = [], {}
     for name, answers in finished.tasks.items():
         if answers.spec.kind == "classification" and "teacher" in answers.models:
             data[name] = found = gaps(finished, answers)
             parts.append(_part(name, found))
     if not parts:
-        return None
+        none = "No task of this run has classes and a teacher to compare with."
+        return Section("slices", "Slices", [Part("", [none])])
     sentences = [
         "Accuracy on kinds of test rows, student − teacher with 95 % intervals, where a kind has "
         f"at least {LEAST_ROWS} rows. Many intervals stand here: one in twenty leaves out the "
@@ -48,15 +52,15 @@ def slices_section(finished: FinishedRun) -> Section | None:
 def slices_of(texts: list[str], contexts: list[str]) -> dict[str, Mask]:
     """Name of a slice → (N,) whether a row belongs to it. Lengths are in words, by thirds."""
     words = np.array([len(text.split()) for text in texts])
-    low, high = (np.quantile(words, share) for share in (1 / 3, 2 / 3))
+    low, high = (int(np.quantile(words, share)) for share in (1 / 3, 2 / 3))
     has_context = np.array([bool(context) for context in contexts])
     question = np.array(["?" in text for text in texts])
     negation = np.array([NEGATION.search(text) is not None for text in texts])
     emoji = np.array([EMOJI.search(text) is not None for text in texts])
     return {
-        f"up to {low:.0f} words": words <= low,
-        f"{low:.0f} to {high:.0f} words": (words > low) & (words <= high),
-        f"over {high:.0f} words": words > high,
+        f"up to {low} words": words <= low,
+        f"{low + 1} to {high} words": (words > low) & (words <= high),
+        f"over {high} words": words > high,
         "with a seeker's post": has_context,
         "without one": ~has_context,
         "with a question mark": question,

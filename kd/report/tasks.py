@@ -21,13 +21,15 @@ from kd.report.wording import number, plain, share
 
 # Chances are kept with six decimals; one that was rounded to 0 is not impossible.
 LEAST_CHANCE = 1e-6
+PROGRESS = ("dev_score", "gold_weight")
 CALIBRATION = ("ece", "brier", "negative_log_likelihood")
 
 
 def tasks_section(finished: FinishedRun) -> Section:
     """A part a task, and the student's training before them."""
-    parts = [_student_part(finished.run.logs)]
-    data: dict[str, Any] = {}
+    curves = student_curves(finished.run.logs)
+    parts = [_student_part(curves, [plain(task) for task in finished.tasks])]
+    data: dict[str, Any] = {"student_training": curves}
     for name, answers in finished.tasks.items():
         scores = finished.metrics["tasks"][name]["test"]
         part, data[name] = _task_part(finished, answers, scores)
@@ -92,11 +94,15 @@ def _task_part(
             tables.append(_fidelity_table(data["fidelity"]))
     else:
         tables.append(_regression_table(scores, models))
-    curve = _teacher_curve(finished, spec)
-    if curve:
-        figures.append(Figure(f"{spec.name}-teacher", "The teacher's training: its loss on the "
-                              "batches, its score on dev.",
-                              charts.curves(curve, series="series", y="")))  # fmt: skip
+    data["teachers_training"] = {}
+    for name in finished.config.teachers.of(spec.name) if "teacher" in models else ():
+        curve = teacher_curve(finished.run.logs, name, spec.name)
+        if curve:
+            data["teachers_training"][name] = curve
+            order = list(dict.fromkeys(point["series"] for point in curve))
+            chart = charts.curves(curve, order=order, y="")
+            caption = f"Training of the teacher {plain(name)}: losses, and its score on dev."
+            figures.append(Figure(f"{name}-teacher", caption, chart))
     return Part(plain(spec.name), (), tables, figures), data
 
 
@@ -157,45 +163,49 @@ def _regression_table(scores: dict[str, Any], models: Sequence[str]) -> Table:
     )
 
 
-def _student_part(logs: Path) -> Part:
-    rows = read_log(logs / "distill.jsonl")
-    losses = [
-        {"step": row["step"], "series": plain(key.removeprefix("loss/")), "value": value}
-        for row in rows
-        for key, value in row.items()
-        if key.startswith("loss/")
-    ]
-    progress = [
-        {"step": row["step"], "series": name, "value": row[key]}
-        for key, name in (("dev_score", "dev score"), ("gold_weight", "gold weight"))
-        for row in rows
-        if key in row
-    ]
-    labels = [row for row in losses if not row["series"].endswith("rationale")]
-    tokens = [
-        row | {"series": row["series"].removesuffix("/rationale")}
-        for row in losses
-        if row["series"].endswith("rationale")
-    ]
-    figures = []
-    for name, caption, found, axis in (
-        ("student-labels", "Loss of each task's labels on the batches.", labels, "cross-entropy"),
-        ("student-rationales", "Loss of each task's rationale tokens.", tokens, "cross-entropy"),
-        ("student-progress", "Mean score on dev, which picks the checkpoint, and the weight of "
-         "gold against the teachers.", progress, ""),
-    ):  # fmt: skip
-        if found:
-            figures.append(Figure(name, caption, charts.curves(found, series="series", y=axis)))
+def student_curves(logs: Path) -> dict[str, list[dict[str, Any]]]:
+    """labels, rationales and progress: points of step, series and value over the training."""
+    found: dict[str, list[dict[str, Any]]] = {"labels": [], "rationales": [], "progress": []}
+    for row in read_log(logs / "distill.jsonl"):
+        for key, value in row.items():
+            kind, _, rest = key.partition("/")
+            if kind == "loss":
+                task, _, part = rest.partition("/")
+                place = "rationales" if part == "rationale" else "labels"
+                point = {"step": row["step"], "series": plain(task), "value": value}
+                found[place].append(point)
+            elif key in PROGRESS:
+                point = {"step": row["step"], "series": plain(key), "value": value}
+                found["progress"].append(point)
+    return found
+
+
+def _student_part(curves: dict[str, list[dict[str, Any]]], tasks: Sequence[str]) -> Part:
+    progress = [plain(key) for key in PROGRESS]
+    figures = [
+        Figure(f"student-{name}", caption, charts.curves(curves[name], order=order, y=axis))
+        for name, caption, order, axis in (
+            ("labels", "Loss of each task's labels on the batches.", tasks, "cross-entropy"),
+            ("rationales", "Loss of each task's rationale tokens.", tasks, "cross-entropy"),
+            ("progress", "Mean score on dev, which picks the checkpoint, and the weight of gold "
+             "against the teachers.", progress, ""),
+        )
+        if curves[name]
+    ]  # fmt: skip
     return Part("the student's training", (), (), figures)
 
 
-def _teacher_curve(finished: FinishedRun, spec: TaskSpec) -> list[dict[str, Any]]:
-    rows = read_log(finished.run.logs / f"teach-{spec.name}.jsonl")
-    names = {f"loss/{spec.name}": "loss", "dev_score": "dev score"}
+def teacher_curve(logs: Path, teacher: str, task: str) -> list[dict[str, Any]]:
+    """Points of step, series and value over a teacher's training."""
+    names = {
+        f"loss/{task}": "loss",
+        f"loss/{task}/rationale": "rationale loss",
+        "dev_score": "dev score",
+    }
     return [
         {"step": row["step"], "series": series, "value": row[key]}
+        for row in read_log(logs / f"teach-{teacher}.jsonl")
         for key, series in names.items()
-        for row in rows
         if key in row
     ]
 

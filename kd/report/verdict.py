@@ -1,28 +1,17 @@
 """The verdict: student against teachers, a row a task, with intervals and paired tests."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from data.tasks import TaskSpec
 from kd.report import charts
 from kd.report.answers import FinishedRun, TaskAnswers
+from kd.report.measures import NAMES, RATIONALE, compare_on, mcnemar_of, measures_of
 from kd.report.section import Figure, Mark, Part, Section, Table, Tone
-from kd.report.wording import METRICS, chance, number, plain, share, with_interval
-from kd.statistics import (
-    RESAMPLES,
-    Comparison,
-    Estimate,
-    compare_macro_f1,
-    compare_means,
-    compare_pearson,
-    holm,
-    mcnemar,
-    rows_to_decide,
-    verdict,
-)
+from kd.report.wording import chance, listed, number, plain, share, with_interval
+from kd.statistics import Comparison, Verdict, holm, rows_to_decide, verdict
 
 TONES: dict[str, Tone] = {
     "better": "good",
@@ -30,150 +19,140 @@ TONES: dict[str, Tone] = {
     "worse": "bad",
     "not decided at this size": "open",
 }
-RATIONALE = "rationale token-F1, level > 0"
 
 
-def verdicts(finished: FinishedRun) -> list[dict[str, Any]]:
-    """A row a task and metric: both scores, their difference, tests and the word for it.
+@dataclass(frozen=True)
+class TaskVerdict:
+    """What is known of a task on one measure.
 
-    Without teachers the student alone, with its interval. Keys: task, metric, rows, constant,
-    tfidf, teacher, student, difference, p_value, p_holm, p_mcnemar, verdict, rows_to_decide.
+    compared: teacher and student; without a teacher the student with itself. None where the
+    measure is undefined. accuracies: of teacher and student. What a run without teachers, or a
+    regression, has none of is None.
     """
-    rows = []
-    for name, answers in finished.tasks.items():
-        scores = finished.metrics["tasks"][name]["test"]
-        metric = answers.spec.selection_metric
-        rows.append(
-            _row(name, metric, _compared(answers, finished.config.seed), finished)
-            | {
-                "constant": scores["constant"].get(metric),
-                "tfidf": scores["tfidf"].get(metric),
-                "p_mcnemar": _mcnemar(answers),
-            }
-        )
-        rationale = _rationale(answers, finished.config.seed)
-        if rationale is not None:
-            constant = scores["student"]["rationale"]["level>0"]["all_tokens"]["token_f1"]
-            rows.append(_row(name, RATIONALE, rationale, finished) | {"constant": constant})
-    tested = [row for row in rows if row["p_value"] is not None]
-    if tested:
-        for row, p_value in zip(tested, holm([row["p_value"] for row in tested]), strict=True):
-            row["p_holm"] = p_value
-    return rows
+
+    task: str
+    measure: str
+    compared: Comparison | None
+    constant: float | None
+    tfidf: float | None = None
+    word: Verdict | None = None
+    p_holm: float | None = None
+    accuracies: tuple[float, float] | None = None
+    p_mcnemar: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The task, and whether its rationale is meant."""
+        return plain(self.task) + (", rationale" if self.measure == RATIONALE else "")
 
 
-def compare_answers(
-    spec: TaskSpec, gold: Any, first: Any, second: Any, *, seed: int, resamples: int = RESAMPLES
-) -> Comparison | None:
-    """Two models' (N,) answers, or (S, N) over S seeds, on a task's main metric.
-
-    None where it is not defined: with fewer than two rows, or constant values of a regression.
-    """
-    if spec.kind == "regression":
-        return compare_pearson(gold, first, second, resamples=resamples, seed=seed)
-    return compare_macro_f1(gold, first, second, len(spec.classes), resamples=resamples, seed=seed)
-
-
-def _compared(answers: TaskAnswers, seed: int) -> Comparison | None:
-    student = answers.models["student"].predicted
-    first = answers.models.get("teacher", answers.models["student"]).predicted
-    return compare_answers(answers.spec, answers.gold, first, student, seed=seed)
-
-
-def _rationale(answers: TaskAnswers, seed: int) -> Comparison | None:
-    """Token-F1 on the rows above the lowest level whose rationale is known."""
-    student = answers.models["student"].token_f1
-    if student is None:
-        return None
-    teacher = answers.models.get("teacher", answers.models["student"]).token_f1
-    assert teacher is not None
-    chosen = answers.has_level & np.isfinite(student)
-    if not chosen.any():
-        return None
-    return compare_means(teacher[chosen], student[chosen], seed=seed)
+def verdicts(finished: FinishedRun) -> list[TaskVerdict]:
+    """A verdict a task and measure, the p-values corrected for all of them."""
+    found = [
+        _verdict(finished, task, measure)
+        for task in finished.tasks.values()
+        for measure in measures_of(task)
+    ]
+    tested = [row for row in found if row.word is not None and row.compared is not None]
+    if not tested:
+        return found
+    corrected = holm([row.compared.p_value for row in tested if row.compared])
+    by_row = {(row.task, row.measure): p for row, p in zip(tested, corrected, strict=True)}
+    return [
+        TaskVerdict(**{**vars(row), "p_holm": by_row.get((row.task, row.measure))}) for row in found
+    ]
 
 
-def _mcnemar(answers: TaskAnswers) -> float | None:
-    if answers.spec.kind == "regression" or "teacher" not in answers.models:
-        return None
-    teacher, student = (answers.models[m].predicted == answers.gold for m in ("teacher", "student"))
-    return mcnemar(teacher, student)
-
-
-def _row(
-    task: str, metric: str, compared: Comparison | None, finished: FinishedRun
-) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(
-        ("constant", "tfidf", "teacher", "student", "difference", "p_value", "p_holm",
-         "p_mcnemar", "verdict", "rows_to_decide")
-    )  # fmt: skip
-    row |= {"task": task, "metric": metric, "rows": 0}
-    if compared is None:
-        return row
-    row |= {"rows": compared.rows, "student": asdict(compared.second)}
-    if "teacher" in finished.tasks[task].models:
-        margin = finished.config.report.margin
-        row |= {
-            "teacher": asdict(compared.first),
-            "difference": asdict(compared.difference),
-            "p_value": compared.p_value,
-            "verdict": verdict(compared.difference, margin),
-            "rows_to_decide": rows_to_decide(compared.difference, compared.rows, margin),
-        }
-    return row
+def _verdict(finished: FinishedRun, task: TaskAnswers, measure: str) -> TaskVerdict:
+    name = task.spec.name
+    scores = finished.metrics["tasks"][name]["test"]
+    student = task.models["student"]
+    teacher = task.models.get("teacher", student)
+    compared = compare_on(measure, task, [teacher], [student], seed=finished.config.seed)
+    if measure == RATIONALE:
+        constant = scores["student"]["rationale"]["level>0"]["all_tokens"]["token_f1"]
+        found = TaskVerdict(name, measure, compared, constant)
+    else:
+        constant, tfidf = (scores[model].get(measure) for model in ("constant", "tfidf"))
+        found = TaskVerdict(name, measure, compared, constant, tfidf)
+    if "teacher" not in task.models or compared is None:
+        return found
+    about: dict[str, Any] = {"word": verdict(compared.difference, finished.config.report.margin)}
+    if measure == "macro_f1":
+        about["accuracies"] = (scores["teacher"]["accuracy"], scores["student"]["accuracy"])
+        about["p_mcnemar"] = mcnemar_of(task, teacher, student)
+    return TaskVerdict(**{**vars(found), **about})
 
 
 def verdict_section(
-    finished: FinishedRun, rows: list[dict[str, Any]], cost: dict[str, Any]
+    finished: FinishedRun, rows: Sequence[TaskVerdict], cost: dict[str, Any]
 ) -> Section:
     """The first screen: the answer in a sentence, the table, the cost."""
     margin = finished.config.report.margin
-    sentence = headline(rows, cost, margin)
-    parts = [Part("", [sentence], [_table(rows, margin)])]
-    shown = [row | {"name": _name(row)} for row in rows if row["difference"]]
-    points = [{"name": row["name"], **row["difference"]} for row in shown]
-    parts.append(Part("", (), [_cost_table(cost)]))
-    if points:
-        notes = [
-            f"“Better”: the 95 % interval lies above 0. “No worse within {margin:g}”: it lies "
-            f"above −{margin:g}. “Worse”: it lies below 0. Else the rows are too few to say. The "
-            "intervals come from 10,000 paired resamples of the test rows, which no setting and no "
-            "checkpoint was chosen by. They speak of one training: what other seeds give stands "
-            "under Controls.",
-            "p: paired bootstrap, two-sided; Holm: the same, corrected for all rows of the table; "
-            "McNemar: exact. The last column is about how many test rows would bring the "
-            f"interval's half width down to {margin:g}.",
+    parts = [
+        Part("", headline(rows, cost, margin), [_table(rows, margin)]),
+        Part("", (), [_cost_table(cost)]),
+    ]
+    shown = [row for row in rows if row.word is not None and row.compared is not None]
+    if shown:
+        points = [
+            {"name": row.name, **asdict(row.compared.difference)} for row in shown if row.compared
         ]
         figure = Figure(
             "differences",
             f"Student − teacher with 95 % intervals; the band is the margin of {margin:g}.",
             charts.intervals(points, label="name", title="student − teacher", margin=margin),
         )
-        parts.append(Part("", notes, [_tests_table(shown, margin)], [figure]))
-    return Section("verdict", "Verdict", parts, {"rows": rows, "margin": margin})
+        parts.append(Part("", _notes(margin), [_tests_table(shown, margin)], [figure]))
+    data = {"rows": [{**asdict(row), "name": row.name} for row in rows], "margin": margin}
+    return Section("verdict", "Verdict", parts, data)
 
 
-def headline(rows: Sequence[dict[str, Any]], cost: dict[str, Any], margin: float) -> str:
-    """One sentence with the whole answer."""
-    main = [row for row in rows if row["metric"] != RATIONALE and row["difference"]]
+def _notes(margin: float) -> list[str]:
+    return [
+        f"The words, the first that holds: “better”, the 95 % interval lies above 0; “no worse "
+        f"within {margin:g}”, it lies above −{margin:g} (report.margin); “worse”, it lies below 0; "
+        "else the rows are too few to say. The intervals come from 10,000 paired resamples of the "
+        "test rows. Checkpoints were chosen on dev; if settings were chosen by looking at these "
+        "rows, the intervals are too narrow. They speak of one training: what other seeds give "
+        "stands under Controls.",
+        "p: paired bootstrap, two-sided; Holm: the same, corrected for all rows of the table; "
+        "McNemar: exact, of the accuracies. The last column is about how many test rows would "
+        f"bring the interval's half width down to {margin:g}.",
+    ]
+
+
+def headline(rows: Sequence[TaskVerdict], cost: dict[str, Any], margin: float) -> list[str]:
+    """The whole answer in a few sentences."""
+    decided = [row for row in rows if row.word is not None]
+    main = [row.compared for row in decided if row.measure != RATIONALE and row.compared]
     if not main:
-        return "Without teachers' scores the student stands alone, with its 95 % intervals."
-    teacher, student = (
-        float(np.mean([row[model]["value"] for row in main])) for model in ("teacher", "student")
-    )
-    words = {word: sum(row["verdict"] == word for row in main) for word in TONES}
-    counts = ", ".join(
-        f"{phrase(word, margin)} on {count}" for word, count in words.items() if count
-    )
+        return ["Without teachers' scores the student stands alone, with its 95 % intervals."]
+    teacher = float(np.mean([compared.first.value for compared in main]))
+    student = float(np.mean([compared.second.value for compared in main]))
     models = {row["name"]: row for row in cost["systems"]}
     smaller = models["teachers"]["parameters"] / models["student"]["parameters"]
     faster = models["teachers"]["latency_ms"]["p50"] / models["student"]["latency_ms"]["p50"]
     kept = f"keeps {share(student / teacher)} of" if teacher > 0 else "stands beside"
-    return (
-        f"The student {kept} the teachers' mean score ({number(student)} against "
-        f"{number(teacher)}) with {smaller:.1f} times fewer parameters, and answers "
-        f"{faster:.1f} times faster. Of {len(main)} tasks it is {counts}."
-    )
+    counts = {word: sum(row.word == word for row in decided) for word in TONES}
+    shown = [f"{phrase(word, margin)} on {n}" for word, n in counts.items() if n]
+    found = [
+        f"The student {kept} the teachers' mean score over {len(main)} tasks ({number(student)} "
+        f"against {number(teacher)}); it has 1/{smaller:.1f} of their parameters and takes "
+        f"1/{faster:.1f} of their time. Of {len(decided)} scores it is {listed(shown)}."
+    ]
+    firm = [row for row in decided if row.word in ("better", "worse")]
+    if firm:
+        kept_rows = [row for row in firm if row.p_holm is not None and row.p_holm < 0.05]
+        found.append(
+            f"Each word rests on its own interval. Corrected for {len(decided)} tests at once, "
+            f"{len(kept_rows)} of the {len(firm)} “better” and “worse” stay"
+            + (f": {listed([row.name for row in kept_rows])}." if kept_rows else ".")
+        )
+    lost = [row.name for row in rows if row.compared is None]
+    if lost:
+        found.append(f"Undefined on these rows, and left out: {listed(lost)}.")
+    return found
 
 
 def phrase(word: str, margin: float) -> str:
@@ -181,48 +160,44 @@ def phrase(word: str, margin: float) -> str:
     return word.replace("margin", f"{margin:g}")
 
 
-def _name(row: dict[str, Any]) -> str:
-    is_rationale = row["metric"] == RATIONALE
-    return plain(row["task"]) + (", rationale" if is_rationale else "")
-
-
-def _table(rows: list[dict[str, Any]], margin: float) -> Table:
-    def cell(row: dict[str, Any], key: str, *, sign: bool = False) -> str:
-        return with_interval(Estimate(**row[key]) if row[key] else None, sign=sign)
-
-    metrics = dict.fromkeys(METRICS[row["metric"]] for row in rows if row["metric"] != RATIONALE)
-    named = f"Test rows: {' or '.join(metrics)} of each task"
-    if any(row["metric"] == RATIONALE for row in rows):
-        named += ", and token-F1 of the rationales on rows with level > 0"
+def _table(rows: Sequence[TaskVerdict], margin: float) -> Table:
+    metrics = list(dict.fromkeys(NAMES[row.measure] for row in rows))
     return Table(
-        named,
+        f"Test rows; {listed(metrics)}",
         ("task", "verdict", "student − teacher", "student", "teacher", "TF-IDF", "constant",
          "rows"),
         [
             (
-                _name(row),
-                Mark(phrase(row["verdict"], margin), TONES[row["verdict"]])
-                if row["verdict"] else "",
-                cell(row, "difference", sign=True),
-                cell(row, "student"),
-                cell(row, "teacher"),
-                number(row["tfidf"]),
-                number(row["constant"]),
-                f"{row['rows']:,}",
+                row.name,
+                Mark(phrase(row.word, margin), TONES[row.word]) if row.word else "",
+                with_interval(row.compared.difference if row.word and row.compared else None,
+                              sign=True),
+                with_interval(row.compared.second if row.compared else None) or "undefined",
+                with_interval(row.compared.first if row.word and row.compared else None),
+                number(row.tfidf),
+                number(row.constant),
+                f"{row.compared.rows:,}" if row.compared else "",
             )
             for row in rows
         ],
-    )  # fmt: skip
+    ).filled()  # fmt: skip
 
 
-def _tests_table(rows: list[dict[str, Any]], margin: float) -> Table:
+def _tests_table(rows: Sequence[TaskVerdict], margin: float) -> Table:
     return Table(
         "The tests behind the verdict",
-        ("task", "p", "p, Holm", "p of accuracy, McNemar", f"rows for ±{margin:g}"),
+        ("task", "p", "p, Holm", "accuracy, teacher", "student", "p, McNemar",
+         f"rows for ±{margin:g}"),
         [
-            (_name(row), chance(row["p_value"]), chance(row["p_holm"]), chance(row["p_mcnemar"]),
-             f"{row['rows_to_decide']:,}")
-            for row in rows if row["difference"]
+            (
+                row.name,
+                chance(row.compared.p_value),
+                chance(row.p_holm),
+                *(number(accuracy) for accuracy in row.accuracies or (None, None)),
+                chance(row.p_mcnemar),
+                f"{rows_to_decide(row.compared.difference, row.compared.rows, margin):,}",
+            )
+            for row in rows if row.compared is not None
         ],
     )  # fmt: skip
 

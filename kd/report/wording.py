@@ -1,9 +1,8 @@
 """Numbers as a reader sees them: three decimals, a real minus, an interval in brackets."""
 
-from kd.statistics import Estimate
+from collections.abc import Sequence
 
-MODELS = ("teacher", "student")
-METRICS = {"macro_f1": "macro-F1", "pearson": "Pearson's r", "accuracy": "accuracy"}
+from kd.statistics import Estimate
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -34,6 +33,11 @@ def chance(p_value: float | None) -> str:
 def share(value: float | None) -> str:
     """A share as 12.3 %."""
     return "" if value is None else f"{100 * value:.1f} %"
+
+
+def listed(words: Sequence[str]) -> str:
+    """one, two and three."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def plain(name: str) -> str:

@@ -89,12 +89,15 @@ def evaluate_key(
     sharma2020: bool = False,
     batch_size: int | None = None,
 ) -> str:
+    """What metrics.json depends on."""
+    inputs = inputs_key(config, run, table_hash)
+    return content_key(inputs, sharma2020, batch_size, FAITHFULNESS_ROWS)
+
+
+def inputs_key(config: Config, run: RunFolder, table_hash: str) -> str:
     """What the scores depend on: settings, rows, and the student's files."""
     settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
-    return content_key(
-        settings, table_hash, sharma2020, batch_size, FAITHFULNESS_ROWS,
-        files=model_files(run.student),
-    )  # fmt: skip
+    return content_key(settings, table_hash, files=model_files(run.student))
 
 
 def _answers(
@@ -165,7 +168,7 @@ def _evaluate(
         "seed": config.seed,
         "student_seed": config.student_seed,
         "splits_hash": profile["hash"],
-        "student_hash": content_key(files=model_files(run.student)),
+        "inputs": inputs_key(config, run, profile["hash"]),
         "tasks": scores,
         "models": {
             "student": _size(student),

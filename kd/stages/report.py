@@ -10,8 +10,10 @@ def report_stage(config: Config, run: RunFolder) -> bool:
     """Write RUN/report and the student's model card unless they are there; True when it ran."""
     scores = [run.metrics, *sorted(run.path.glob("study/**/metrics.json"))]
     key = content_key(config.report.model_dump(mode="json"), files=scores)
+    if not (run.report / "index.html").is_file():
+        run.forget("report")
 
     def write() -> None:
-        by_main_process(lambda: make_report([run.path], run.report))
+        by_main_process(lambda: make_report([run.path], run.report, with_card=True))
 
-    return run.once("report", key, write, result=run.report / "index.html")
+    return run.once("report", key, write, result=run.student / "README.md")

@@ -37,11 +37,15 @@ function quoted(row) {
   return line;
 }
 
+function isRight(row, model) {
+  return row.models[model].answer === row.gold;
+}
+
 function answer(row, model) {
   const said = row.models[model];
-  const isRight = said.answer === row.gold;
   const made = element("span", "");
-  made.append(model + " ", element("b", isRight ? "right" : "wrong", said.answer));
+  const tone = row.kind === "regression" ? "" : isRight(row, model) ? "right" : "wrong";
+  made.append(model + " ", element("b", tone, said.answer));
   if (said.chance !== null) made.append(" (" + said.chance.toFixed(2) + ")");
   return made;
 }
@@ -69,13 +73,16 @@ function within(value, choice, low, high) {
 }
 
 function matches(row, wanted) {
-  const isRight = (model) => row.models[model] && row.models[model].answer === row.gold;
+  const isValue = row.kind === "regression";
   for (const model of ["teacher", "student"]) {
-    if (wanted[model] && isRight(model) !== (wanted[model] === "right")) return false;
+    if (!wanted[model]) continue;
+    if (isValue || !row.models[model]) return false;
+    if (isRight(row, model) !== (wanted[model] === "right")) return false;
   }
   if (wanted.task && row.task !== wanted.task) return false;
   if (wanted.gold && row.gold !== wanted.gold) return false;
-  if (wanted.same && row.models.teacher) {
+  if (wanted.same) {
+    if (isValue || !row.models.teacher) return false;
     const same = row.models.teacher.answer === row.models.student.answer;
     if (same !== (wanted.same === "yes")) return false;
   }
@@ -97,8 +104,13 @@ function show() {
 }
 
 addChoices("task", [...new Set(rows.map((row) => row.task))]);
-addChoices("gold", [...new Set(rows.map((row) => row.gold))]);
+const classified = rows.filter((row) => row.kind === "classification");
+addChoices("gold", [...new Set(classified.map((row) => row.gold))]);
 form.addEventListener("input", () => { shown = PAGE; show(); });
 form.addEventListener("submit", (event) => event.preventDefault());
 document.getElementById("more").addEventListener("click", () => { shown += PAGE; show(); });
 show();
+for (const sample of document.querySelectorAll("[data-task]")) {
+  const quoting = rows.filter((row) => row.task === sample.dataset.task && row.quoted?.length);
+  sample.append(...quoting.slice(0, 3).map(card));
+}

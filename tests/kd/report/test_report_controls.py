@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from kd.report.controls import Training, controls_section
+from kd.report.controls import controls_section
+from kd.report.trainings import Training
 
 RANDOM = np.random.default_rng(0)
 GOLD = RANDOM.integers(0, 3, 600)
@@ -50,8 +51,8 @@ def test_a_shared_encoder_that_loses_is_called_negative_transfer(planted):
 def test_differences_are_paired_by_seed(planted):
     section = section_of(planted, single=0.3, multi=0.2)
     (row,) = section.data["differences"]
-    scores = section.data["arms"]["reply"]
-    by_seed = [scores["multi"][seed] - scores["single"][seed] for seed in (13, 14, 15)]
+    scores = {(row["arm"], row["seed"]): row["score"] for row in section.data["scores"]}
+    by_seed = [scores["multi", seed] - scores["single", seed] for seed in (13, 14, 15)]
     assert row["seeds"] == [13, 14, 15]
     np.testing.assert_allclose(row["difference"], np.mean(by_seed))
     assert row["over_seeds"]["low"] < row["difference"] < row["over_seeds"]["high"]
