@@ -131,15 +131,15 @@ def headline(rows: Sequence[TaskVerdict], cost: dict[str, Any], margin: float) -
     teacher = float(np.mean([compared.first.value for compared in main]))
     student = float(np.mean([compared.second.value for compared in main]))
     models = {row["name"]: row for row in cost["systems"]}
-    smaller = models["teachers"]["parameters"] / models["student"]["parameters"]
-    faster = models["teachers"]["latency_ms"]["p50"] / models["student"]["latency_ms"]["p50"]
+    size = models["student"]["parameters"] / models["teachers"]["parameters"]
+    took = models["student"]["latency_ms"]["p50"] / models["teachers"]["latency_ms"]["p50"]
     kept = f"keeps {share(student / teacher)} of" if teacher > 0 else "stands beside"
     counts = {word: sum(row.word == word for row in decided) for word in TONES}
     shown = [f"{phrase(word, margin)} on {n}" for word, n in counts.items() if n]
     found = [
         f"The student {kept} the teachers' mean score over {len(main)} tasks ({number(student)} "
-        f"against {number(teacher)}); it has 1/{smaller:.1f} of their parameters and takes "
-        f"1/{faster:.1f} of their time. Of {len(decided)} scores it is {listed(shown)}."
+        f"against {number(teacher)}); it has {share(size)} of their parameters and takes "
+        f"{share(took)} of their time. Of {len(decided)} scores it is {listed(shown)}."
     ]
     firm = [row for row in decided if row.word in ("better", "worse")]
     if firm:
