@@ -67,3 +67,18 @@ def test_one_training_alone_says_how_to_run_the_controls(planted):
 def test_another_run_is_compared_with_the_own_arm(planted):
     section = section_of(planted, annealed=0.4, other=0.1)
     assert words(section) == {("annealed", "other"): "better"}
+
+
+def test_an_arm_has_the_mean_of_its_seeds_and_the_deviation_of_a_sample(planted, cells):
+    """Accuracies and macro-F1 of 1 and 0: the squares 1/4 and 1/4 over one less than two."""
+    trained = [
+        Training(arm, seed, {"reply": planted([0, 1, 2], student=said)})
+        for arm, seed, said in (
+            ("single", 13, [0, 1, 2]), ("multi", 13, [0, 1, 2]), ("multi", 14, [1, 2, 0])
+        )
+    ]  # fmt: skip
+    section = controls_section(trained, "multi", seed=0, command="")
+    assert cells(section.parts[0].tables[0]) == [
+        {"task": "seeds", "metric": "", "single": "1", "multi": "2"},
+        {"task": "reply", "metric": "macro-F1", "single": "1.000", "multi": "0.500 ± 0.707"},
+    ]
