@@ -93,7 +93,7 @@ def test_the_headline_by_hand():
     ]
     assert headline(rows, COST, 0.05) == [
         "The student keeps 75.0 % of the teachers' mean score over 3 tasks (0.450 against 0.600); "
-        "it has 1/2.5 of their parameters and takes 1/12.5 of their time. Of 4 scores it is better "
+        "it has 40.0 % of their parameters and takes 8.0 % of their time. Of 4 scores it is better "
         "on 1, no worse within 0.05 on 1 and worse on 2.",
         "Each word rests on its own interval. Corrected for 4 tests at once, 2 of the 3 “better” "
         "and “worse” stay: mood and warmth, rationale.",
