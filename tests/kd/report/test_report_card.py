@@ -14,8 +14,9 @@ GOLD = [0, 1, 2]
 
 
 def verdict(task, measure, value):
-    apart, side = Estimate(0.0, -0.1, 0.1), Estimate(value, 0.0, 1.0)
-    return TaskVerdict(task, measure, Comparison(side, side, apart, 1.0, rows=3), 0.1)
+    """A verdict on a student of that score."""
+    teacher, student = Estimate(0.75, 0.0, 1.0), Estimate(value, 0.0, 1.0)
+    return TaskVerdict(task, measure, Comparison(teacher, student, teacher, 1.0, rows=3), 0.1)
 
 
 @pytest.fixture
@@ -49,9 +50,11 @@ def test_an_encoder_of_a_hub_is_the_base_model(card):
     assert card(student={"encoder": "someone/bert"})[0].base_model == "someone/bert"
 
 
-def test_an_encoder_of_a_folder_is_named_nowhere(card, tmp_path):
-    (tmp_path / "bert").mkdir()
-    for place in (str(tmp_path / "bert"), "/home/somebody/models/bert"):
+def test_an_encoder_of_a_folder_is_named_nowhere(card, tmp_path, monkeypatch):
+    """The second looks like a hub's; the third is gone, or of another machine."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "encoders" / "bert").mkdir(parents=True)
+    for place in (f"{tmp_path}/encoders/bert", "encoders/bert", "/home/somebody/models/bert"):
         data, text = card(student={"encoder": place})
         assert data.base_model is None
         assert place not in str(data) + text

@@ -25,16 +25,17 @@ def test_the_tasks_take_turns(planted, finished):
 
 
 @pytest.mark.parametrize(
-    ("largest", "kinds"), [(6, [2, 2, 2]), (9, [2, 3, 4]), (13, [2, 5, 6]), (40, [2, 10, 18])]
+    ("largest", "kinds"), [(6, (2, 2, 2)), (9, (4, 2, 3)), (13, (6, 2, 5)), (40, (18, 2, 10))]
 )
 def test_room_is_shared_equally_and_what_one_kind_leaves_goes_to_the_others(
     planted, finished, monkeypatch, largest, kinds
 ):
-    """Of 30 rows the models differ on 2, are wrong alike on 10 and right on 18."""
+    """Of 30 rows the models differ on 18, are wrong alike on 2 and right on 10."""
     monkeypatch.setattr("kd.report.examples.LARGEST", largest)
-    task = planted([0] * 30, teacher=[0] * 2 + [1] * 10 + [0] * 18, student=[1] * 12 + [0] * 18)
+    task = planted([0] * 30, teacher=[0] * 18 + [1] * 2 + [0] * 10, student=[1] * 20 + [0] * 10)
     names = [int(name.removeprefix("row")) for _, name in shown(finished(task))]
-    assert names == [*range(2), *range(2, 2 + kinds[1]), *range(12, 12 + kinds[2])]
+    differ, alike, right = kinds
+    assert names == [*range(differ), *range(18, 18 + alike), *range(20, 20 + right)]
 
 
 def test_values_differ_by_more_than_a_tenth_of_the_scale(planted, finished):

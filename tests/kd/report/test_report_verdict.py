@@ -71,6 +71,11 @@ def test_the_p_of_mcnemar_and_the_accuracies_by_hand(planted, finished):
     assert found.accuracies == (52 / 60, 59 / 60)
 
 
+def test_a_verdict_stands_beside_the_constant_answer_and_tf_idf(planted, finished):
+    (found,) = verdicts(finished(planted([0, 1, 2], student=[0, 1, 2])))
+    assert (found.constant, found.tfidf) == (0.1, 0.2)
+
+
 def test_a_rationale_has_a_row_of_its_own_over_the_rows_with_a_level(planted, finished):
     gold = [1, 2, 1, 0]
     token_f1 = {"teacher": [1.0, 0.5, np.nan, 0.0], "student": [0.5, 0.3, 1.0, 1.0]}
