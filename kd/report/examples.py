@@ -22,9 +22,10 @@ def examples_of(finished: FinishedRun) -> list[dict[str, Any]]:
     chance, spans.
     """
     ranked = [
-        (-interest, order, name, place)
+        (-interest, order, name, int(place))
         for name, answers in finished.tasks.items()
-        for order, (interest, place) in enumerate(_by_interest(answers))
+        for interest in (2, 1, 0)
+        for order, place in enumerate(np.flatnonzero(_interest(answers) == interest))
     ]
     return [_example(finished, finished.tasks[name], place) for *_, name, place in _shares(ranked)]
 
@@ -69,13 +70,6 @@ def _example(finished: FinishedRun, answers: TaskAnswers, place: int) -> dict[st
             model: _answer(answers, given, place) for model, given in answers.models.items()
         },
     }
-
-
-def _by_interest(answers: TaskAnswers) -> list[tuple[int, int]]:
-    """(interest, place) of every row, the most interesting first."""
-    interest = _interest(answers)
-    places = np.argsort(-interest, kind="stable")
-    return [(int(interest[place]), int(place)) for place in places]
 
 
 def _interest(answers: TaskAnswers) -> np.ndarray[Any, Any]:

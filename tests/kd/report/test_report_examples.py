@@ -38,6 +38,19 @@ def test_room_is_shared_equally_and_what_one_kind_leaves_goes_to_the_others(
     assert names == [*range(differ), *range(18, 18 + alike), *range(20, 20 + right)]
 
 
+def test_the_tasks_take_turns_at_mistakes_too_whatever_they_differ_on(
+    planted, finished, monkeypatch
+):
+    """Counted after the disagreements, the mistakes of a task with many would never be shown."""
+    monkeypatch.setattr("kd.report.examples.LARGEST", 6)
+    many = planted([0] * 8, name="many", teacher=[0] * 4 + [1] * 4, student=[1] * 8)
+    few = planted([0] * 8, name="few", teacher=[1] * 8, student=[1] * 8)
+    assert shown(finished(many, few)) == [
+        ("many", "row0"), ("many", "row1"), ("many", "row2"),
+        ("few", "row0"), ("many", "row4"), ("few", "row1"),
+    ]  # fmt: skip
+
+
 def test_values_differ_by_more_than_a_tenth_of_the_scale(planted, finished):
     """From 1 to 7 a tenth is 0.6."""
     answers = {"teacher": [3.0, 3.0, 3.0], "student": [3.5, 3.7, 3.5]}
