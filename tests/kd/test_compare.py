@@ -16,9 +16,9 @@ from kd.run_folder import RunFolder
 
 MOOD = TaskSpec("mood", classes=("sad", "glad", "so, so"))
 AGE = TaskSpec("age", kind="regression", low=1, high=7)
-GOLD = [0, 0, 0, 1, 1, 2, 2]
-FIRST = [0, 1, 0, 1, 0, 1, 0]
-SECOND = [0, 0, 1, 1, 1, 0, 2]
+GOLD = [0, 0, 0, 1, 1, 2, 2, 2]
+FIRST = [0, 1, 0, 1, 0, 1, 0, 0]
+SECOND = [0, 0, 1, 1, 1, 0, 2, 0]
 
 
 def answers(spec, gold, said):
@@ -47,7 +47,8 @@ def runs(tmp_path, monkeypatch):
 
 
 def test_flips_are_won_lost_or_wrong_on_both_sides(runs):
-    """The second alone is right on rows 1, 4 and 6, the first on 2; on 5 they err differently."""
+    """The second alone is right on rows 1, 4 and 6, the first on 2; on 5 they
+    err differently, on 7 alike."""
     mood, age = compare_runs(*runs).tasks
     assert mood.flips == Flips(won=3, lost=1, both_wrong=1)
     assert mood.p_mcnemar == pytest.approx(2 * (1 + 4) / 2**4)
@@ -56,8 +57,8 @@ def test_flips_are_won_lost_or_wrong_on_both_sides(runs):
 
 def test_scores_are_second_minus_first(runs):
     found = compare_runs(*runs).tasks[0].scores
-    # F1 of sad, glad and the third: 4/7, 2/5 and 0; then 4/6, 4/5 and 2/3.
-    first, second = (4 / 7 + 2 / 5) / 3, (4 / 6 + 4 / 5 + 2 / 3) / 3
+    # F1 of sad, glad and the third: 4/8, 2/5 and 0; then 4/7, 4/5 and 2/4.
+    first, second = (4 / 8 + 2 / 5) / 3, (4 / 7 + 4 / 5 + 2 / 4) / 3
     assert found.first.value == pytest.approx(first)
     assert found.second.value == pytest.approx(second)
     assert found.difference.value == pytest.approx(second - first)
