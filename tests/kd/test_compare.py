@@ -1,6 +1,7 @@
 """Tests of kd.compare: the answers that flipped, who won them, and what is refused."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from kd.compare import Flips, compare_runs
 from kd.config import Config
 from kd.prediction_files import Answers
 from kd.report.answers import FinishedRun, TaskAnswers
+from kd.report.measures import compare_on
 from kd.run_folder import RunFolder
 
 MOOD = TaskSpec("mood", classes=("sad", "glad", "so, so"))
@@ -43,6 +45,8 @@ def runs(tmp_path, monkeypatch):
 
     found = {run.run.path: run for run in (made("one", FIRST, 13), made("two", SECOND, 14))}
     monkeypatch.setattr(compare, "read_run", found.__getitem__)
+    # Ten thousand resamples take half a second.
+    monkeypatch.setattr(compare, "compare_on", partial(compare_on, resamples=500))
     return found
 
 

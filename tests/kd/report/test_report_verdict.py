@@ -1,8 +1,11 @@
 """Tests of kd.report.verdict: its words, its tests, and the sentences that sum them up."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from kd.report.measures import compare_on
 from kd.report.verdict import TaskVerdict, headline, verdict_section, verdicts
 from kd.statistics import Comparison, Estimate
 
@@ -15,6 +18,12 @@ COST = {
          "latency_ms": {"p50": 4.0, "p95": 5.0}, "rows_per_second": 20.0},
     ]
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    """Ten thousand take half a second."""
+    monkeypatch.setattr("kd.report.verdict.compare_on", partial(compare_on, resamples=2_000))
 
 
 def wrong_on(rows):
