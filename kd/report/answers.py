@@ -54,6 +54,12 @@ class FinishedRun:
     tasks: dict[str, TaskAnswers]
 
     @property
+    def shown_config(self) -> str:
+        """The config's file as a reader may type it; without folders of this machine alone."""
+        folder = self.run.path
+        return str((Path(folder.name) if folder.is_absolute() else folder) / "config.yaml")
+
+    @property
     def has_teachers(self) -> bool:
         """Whether the teachers' answers are beside the student's."""
         return any("teacher" in task.models for task in self.tasks.values())

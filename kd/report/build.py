@@ -58,7 +58,7 @@ def make_report(
     named = dict(zip(labels(finished, others), others, strict=True))
     cost = measure(systems_of(finished, rows, named), finished.test, seed)
     verdict = verdict_section(finished, rows, cost)
-    study = f"kd study {finished.run.path.name}/config.yaml --arms single,multi,annealed --seeds 3"
+    study = f"kd study {finished.shown_config} --arms single,multi,annealed --seeds 3"
     sections = [
         verdict,
         controls_section(trainings, own_arm(finished), seed=seed, command=study),

@@ -13,7 +13,7 @@ def provenance_section(finished: FinishedRun) -> Section:
     """Config, rows, versions, hardware, times, fingerprints, and the command."""
     trained = _trained(finished)
     data = {
-        "command": f"kd run {finished.run.path.name}/config.yaml",
+        "command": f"kd run {finished.shown_config}",
         "config": finished.config.model_dump(mode="json"),
         "splits_hash": finished.profile["hash"],
         "rows": finished.profile["rows"],

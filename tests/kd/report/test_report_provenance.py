@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from kd.report.provenance import provenance_section
+from kd.run_folder import RunFolder
 from teachers.soft_targets import SoftTargets, save_soft_targets
 
 COUNTS = {"train": {"none": 1000, "weak": 234}, "dev": {"none": 5, "weak": 1}, "test": {"weak": 7}}
@@ -77,3 +79,9 @@ def test_the_students_machine_and_versions_stand_beside_those_of_the_report(run,
     assert found["torch"]["student's training"] == "0.1"
     assert found["torch"]["report"] == section.data["report"]["versions"]["torch"] != "0.1"
     assert found["gone"]["report"] == ""
+
+
+def test_a_relative_folder_is_shown_as_a_reader_in_the_same_place_types_it(run):
+    assert run.shown_config == "mine-2/config.yaml"
+    there = replace(run, run=RunFolder(Path("runs/mine")))
+    assert there.shown_config == "runs/mine/config.yaml"
