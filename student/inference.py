@@ -1,6 +1,6 @@
 """Inference: a model's logits on every row of an encoded table, the order and padding hidden.
 
-Letters: N = rows, T = tokens of all texts together, C = classes.
+Letters: N = rows, T = tokens of all texts together, B = rows of a batch, L = tokens, C = classes.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,14 +12,18 @@ import numpy.typing as npt
 import torch
 from tqdm.auto import tqdm
 
-from data.batches import collate
+from data.batches import Batch, collate
 from data.encoding import EncodedTable, Floats
+from data.tasks import TaskSpec
 from student.model import StudentModel
 
 # A token belongs to the rationale when its log-odds are above this.
 RATIONALE_THRESHOLD = 0.0
 # Tokens a forward pass: bounds memory whatever the lengths.
 BATCH_TOKENS = 8192
+
+# Of a batch: task → (B, C), and task → (B, L) log-odds of the tasks with rationales.
+Answer = tuple[dict[str, Floats], dict[str, Floats]]
 
 
 @dataclass(frozen=True)
@@ -46,27 +50,47 @@ def compute_logits(
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
+
+    def answer(batch: Batch) -> Answer:
+        with autocast():
+            output = model(*batch.to(device).inputs())
+        return _on_host(output.logits), _on_host(output.rationale_logits)
+
+    logits = collect_logits(answer, model.specs, table, batches, progress=progress)
+    model.train(was_training)
+    return logits
+
+
+def _on_host(found: dict[str, torch.Tensor]) -> dict[str, Floats]:
+    return {name: values.float().cpu().numpy() for name, values in found.items()}
+
+
+def collect_logits(
+    answer: Callable[[Batch], Answer],
+    specs: Sequence[TaskSpec],
+    table: EncodedTable,
+    batches: Sequence[npt.NDArray[np.int64]] | None = None,
+    *,
+    progress: str | None = None,
+) -> Logits:
+    """What a function answers to the rows in the batches (default: all rows), NaN elsewhere."""
     labels = {
-        spec.name: np.full((len(table), spec.width), np.nan, dtype=np.float32)
-        for spec in model.specs
+        spec.name: np.full((len(table), spec.width), np.nan, dtype=np.float32) for spec in specs
     }
     tokens = {
         spec.name: np.full(len(table.offsets), np.nan, dtype=np.float32)
-        for spec in model.specs
+        for spec in specs
         if spec.has_rationale
     }
     if batches is None:
         batches = inference_batches(table)
     bar = tqdm(batches, desc=progress, disable=None if progress else True, leave=False, delay=2)
     for batch_rows in bar:
-        batch = collate(table, batch_rows).to(device)
-        with autocast():
-            output = model(*batch.inputs())
-        for name, values in output.logits.items():
-            labels[name][batch_rows] = values.float().cpu().numpy()
-        for name, values in output.rationale_logits.items():
-            _scatter(tokens[name], table, batch_rows, values.float().cpu().numpy())
-    model.train(was_training)
+        of_labels, of_tokens = answer(collate(table, batch_rows))
+        for name, values in of_labels.items():
+            labels[name][batch_rows] = values
+        for name, values in of_tokens.items():
+            _scatter(tokens[name], table, batch_rows, values)
     return Logits(labels, tokens)
 
 
