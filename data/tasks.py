@@ -4,7 +4,7 @@ Letters: C = classes (1 for regression).
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -87,4 +87,11 @@ def load_tasks(folder: Path) -> list[TaskSpec]:
     if not path.is_file():
         raise InputError(f"{folder}: holds no {TASKS_FILE}: give a model folder written by kd")
     rows = json.loads(path.read_text(encoding="utf-8"))
-    return [TaskSpec(**{**row, "classes": tuple(row["classes"])}) for row in rows]
+    # An export's file says more of each task: how its graph is to be fed.
+    known = {field.name for field in fields(TaskSpec)}
+    return [
+        TaskSpec(
+            **{key: row[key] for key in row.keys() & known} | {"classes": tuple(row["classes"])}
+        )
+        for row in rows
+    ]

@@ -25,6 +25,7 @@ from kd.cli_options import ConfigFile, Overrides, Overwrite, Runs, open_run, out
 from kd.compare import compare_runs
 from kd.config_file import load_config
 from kd.dry_run import describe
+from kd.export.command import export
 from kd.hardware import by_main_process, leave_processes, processes
 from kd.interruption import Stopped
 from kd.pipeline import run_all
@@ -43,7 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Distil single-task teachers of empathy, emotion and sentiment into one student.",
 )
-for command in (data, teach, label, distill, evaluate):
+for command in (data, teach, label, distill, evaluate, export):
     app.command()(command)
 
 

@@ -154,6 +154,14 @@ class ReportSettings(Settings):
     margin: float = Field(0.02, gt=0, lt=1, description="the loss that still counts as no worse")
 
 
+class ExportSettings(Settings):
+    """What kd export accepts; no training or score depends on it."""
+
+    agreement: float = Field(
+        0.985, gt=0, le=1, description="least share of each task's dev labels that stay the same"
+    )
+
+
 class StudentTraining(Training):
     """How the student is distilled."""
 
@@ -238,6 +246,7 @@ class Config(Settings):
     checkpoints: CheckpointSettings = CheckpointSettings()
     logs: LogSettings = LogSettings()
     report: ReportSettings = ReportSettings()
+    export: ExportSettings = ExportSettings()
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Config":

@@ -19,7 +19,7 @@ from kd.config_file import differences, dump_config
 from kd.hardware import processes
 
 # Parts of a config that no result depends on.
-WITHOUT_EFFECT = {"checkpoints", "logs", "report"}
+WITHOUT_EFFECT = {"checkpoints", "logs", "report", "export"}
 # What a run that shares another's rows and teachers still does itself.
 OWN_STAGES = {"distill", "evaluate"}
 

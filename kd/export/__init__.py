@@ -1,0 +1,1 @@
+"""A trained student as one folder that runs without any code of ours, and what proves it right."""

@@ -1,0 +1,165 @@
+"""Building an export: a finished run's student as one folder, written whole or not at all."""
+
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from tokenizers import Tokenizer
+
+from data.encoding import EncodedTable, encode_table
+from data.errors import InputError
+from data.tasks import TASKS_FILE
+from kd.atomic import new_folder
+from kd.evaluation import score
+from kd.export.certificate import LARGEST_DIFFERENCE, check, precision_report
+from kd.export.hub import CERTIFICATE
+from kd.export.readme import readme
+from kd.report.answers import read_run
+from kd.report.provenance import versions
+from kd.run_folder import model_files
+from student.encoders import load_tokenizer
+from student.inference import RATIONALE_THRESHOLD, compute_logits
+from student.model import StudentModel
+from student.onnx_export import PACKAGES, check_packages, write_graph, write_half
+from student.onnx_inference import compute_onnx_logits
+
+# precision → the function that makes its file of the float32 one: (source, target)
+CONVERSIONS: dict[str, Callable[[Path, Path], None]] = {"fp16": write_half}
+PRECISIONS = ("fp32", *CONVERSIONS)
+SCRIPT = Path(__file__).with_name("predict.py")
+
+
+def named_precisions(text: str) -> list[str]:
+    """The precisions of a list such as `fp32,fp16`, each once; fp32, of which the others are made,
+    is always one.
+
+    Raises InputError when one is unknown.
+    """
+    names = list(dict.fromkeys(["fp32", *(name.strip() for name in text.split(","))]))
+    for name in names:
+        if name not in PRECISIONS:
+            known = ", ".join(sorted(PRECISIONS))
+            raise InputError(f"--precision: {name!r} is no precision: choose from {known}")
+    return names
+
+
+def graph_file(precision: str) -> str:
+    """The name of a precision's file: model.onnx is the float32 one."""
+    return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
+
+
+def export_run(run: Path, target: Path, precisions: Sequence[str]) -> dict[str, Any]:
+    """Write the student of a finished run to a folder, with its certificate, which is returned.
+
+    Raises InputError when the run is not finished, a package is missing, the target is a folder
+    of something else, or a graph is too far from the student; the target stays as it was.
+    """
+    check_packages()
+    check_target(target)
+    finished = read_run(run)
+    student, agreement = finished.run.student, finished.config.export.agreement
+    model = StudentModel.from_pretrained(student).eval()
+    rows = finished.run.load_splits()[0]["dev"]
+    tokenizer = load_tokenizer(str(student))
+    dev = encode_table(rows, tokenizer, model.specs, max_tokens=model.config.max_tokens)
+    trained = compute_logits(model, dev, progress="student on dev")
+    with new_folder(target.resolve()) as folder:
+        for path in model_files(student):
+            shutil.copyfile(path, folder / path.name)
+        (folder / TASKS_FILE).write_text(json.dumps(task_rows(model), indent=2) + "\n", "utf-8")
+        shutil.copyfile(SCRIPT, folder / SCRIPT.name)
+        check_tokens(folder / "tokenizer.json", rows, dev, model.config.max_tokens)
+        certificate: dict[str, Any] = {
+            "name": finished.config.name,
+            "student_hash": finished.metrics["student_hash"],
+            "splits_hash": finished.profile["hash"],
+            "dev_rows": len(dev),
+            "limits": {"fp32_difference": LARGEST_DIFFERENCE, "label_agreement": agreement},
+            "trained": {
+                "file": "model.safetensors",
+                "bytes": (folder / "model.safetensors").stat().st_size,
+                "scores": {spec.name: score(spec, dev, trained) for spec in model.specs},
+            },
+            "precisions": {},
+        }
+        for precision in precisions:
+            path = folder / graph_file(precision)
+            if precision == "fp32":
+                write_graph(model, path)
+            else:
+                CONVERSIONS[precision](folder / graph_file("fp32"), path)
+            answers = compute_onnx_logits(path, model.specs, dev, progress=f"{precision} on dev")
+            report = precision_report(model.specs, dev, trained, answers)
+            check(precision, report, agreement)
+            about = {"file": path.name, "bytes": path.stat().st_size}
+            certificate["precisions"][precision] = about | report
+        card = student / "README.md"
+        own = card.read_text(encoding="utf-8") if card.is_file() else None
+        (folder / "README.md").write_text(readme(own, model.specs, certificate), "utf-8")
+        certificate["versions"] = {
+            "python": platform.python_version(),
+            **versions(),
+            **{name: version(name) for name in PACKAGES},
+        }
+        certificate["files"] = hashes(folder)
+        text = json.dumps(certificate, indent=2, ensure_ascii=False, allow_nan=False)
+        (folder / CERTIFICATE).write_text(text + "\n", "utf-8")
+    return certificate
+
+
+def check_target(target: Path) -> None:
+    """Raise InputError when an export would take the place of something else."""
+    if target.is_dir() and any(target.iterdir()) and not (target / CERTIFICATE).is_file():
+        raise InputError(f"{target}: is a folder of something else: give a new one with --to")
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target}: is a file: give a folder with --to")
+
+
+def task_rows(model: StudentModel) -> list[dict[str, Any]]:
+    """Each task as `load_tasks` reads it, and how the graph is to be fed and read.
+
+    rationale_threshold: a token belongs to the rationale when its probability is above it.
+    """
+    threshold = 1 / (1 + float(np.exp(-RATIONALE_THRESHOLD)))
+    return [
+        asdict(spec)
+        | {
+            "inputs": ["text", "context"] if spec.has_context else ["text"],
+            "rationale_threshold": threshold,
+            "max_tokens": model.config.max_tokens,
+        }
+        for spec in model.specs
+    ]
+
+
+def check_tokens(path: Path, rows: Dataset, encoded: EncodedTable, max_tokens: int) -> None:
+    """Raise InputError when tokenizer.json alone, as predict.py reads it, gives other tokens."""
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    for number, text in enumerate(rows["text"]):
+        if tokenizer.encode(text).ids != encoded.texts.row(number).tolist():
+            raise InputError(
+                f"{path.name}: read alone it gives other tokens than the student's tokenizer, as "
+                f"in dev row {rows[number]['id']!r}: an encoder of this kind can't be exported"
+            )
+
+
+def hashes(folder: Path) -> dict[str, dict[str, Any]]:
+    """Name → bytes and SHA-256 of every file of a folder."""
+    return {
+        path.relative_to(folder).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

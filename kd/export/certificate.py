@@ -1,0 +1,118 @@
+"""The certificate of an export: how far each of its graphs is from the trained student.
+
+Letters: N = rows, C = classes, T = tokens of all texts together.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from data.encoding import EncodedTable
+from data.errors import InputError
+from data.tasks import TaskSpec
+from kd.evaluation import score
+from student.inference import RATIONALE_THRESHOLD, Logits
+
+# The float32 graph computes the same in another order: what remains is rounding.
+LARGEST_DIFFERENCE = 1e-4
+# The share of a regression's scale within which two values are the same answer.
+VALUE_TOLERANCE = 0.02
+
+
+def compare(
+    spec: TaskSpec, table: EncodedTable, trained: Logits, exported: Logits
+) -> dict[str, Any]:
+    """One task's differences between two models' answers to the rows of a table.
+
+    largest_difference: of a logit, in any row. label_agreement: the share of the rows that the
+    task is asked about, those with a context where it reads one, whose class is the same, or
+    whose value differs by at most VALUE_TOLERANCE of the scale; None without such rows.
+    rationale: the same of the log-odds, and of the decision of each token of those rows.
+    """
+    rows = asked_rows(spec, table)
+    before, after = trained.labels[spec.name], exported.labels[spec.name]
+    found: dict[str, Any] = {
+        "rows": len(rows),
+        "largest_difference": _largest(before, after),
+        "label_agreement": _share(_same_answers(spec, before[rows], after[rows])),
+    }
+    if spec.has_rationale:
+        real = np.isfinite(trained.tokens[spec.name])
+        log_odds = trained.tokens[spec.name], exported.tokens[spec.name]
+        asked = real & np.isin(np.repeat(np.arange(len(table)), table.texts.lengths), rows)
+        chosen = [values[asked] > RATIONALE_THRESHOLD for values in log_odds]
+        found["rationale"] = {
+            "tokens": int(asked.sum()),
+            "largest_difference": _largest(*(values[real] for values in log_odds)),
+            "token_agreement": _share(chosen[0] == chosen[1]),
+        }
+    return found
+
+
+def asked_rows(spec: TaskSpec, table: EncodedTable) -> npt.NDArray[np.int64]:
+    """Numbers of the rows that a task is asked about: those with a context where it reads one."""
+    has_context = table.contexts.lengths > 0
+    return np.flatnonzero(has_context if spec.has_context else np.ones_like(has_context))
+
+
+def _same_answers(
+    spec: TaskSpec, before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]
+) -> npt.NDArray[np.bool_]:
+    if spec.kind == "regression":
+        return np.abs(before[:, 0] - after[:, 0]) <= VALUE_TOLERANCE  # of a scale from 0 to 1
+    return np.asarray(before.argmax(axis=1) == after.argmax(axis=1))
+
+
+def _largest(before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> float:
+    """The largest distance, infinite where one side is no number."""
+    return float(np.nan_to_num(np.abs(before - after), nan=np.inf).max(initial=0.0))
+
+
+def _share(same: npt.NDArray[np.bool_]) -> float | None:
+    return float(same.mean()) if same.size else None
+
+
+def precision_report(
+    specs: Sequence[TaskSpec], table: EncodedTable, trained: Logits, exported: Logits
+) -> dict[str, Any]:
+    """A graph's largest difference, and each task's differences and scores."""
+    tasks: dict[str, Any] = {}
+    for spec in specs:
+        tasks[spec.name] = compare(spec, table, trained, exported)
+        tasks[spec.name]["scores"] = score(spec, table, exported)
+    return {"largest_difference": largest_difference(tasks), "tasks": tasks}
+
+
+def largest_difference(tasks: Mapping[str, Any]) -> float:
+    """The largest of all tasks, rationales included."""
+    parts = [part for task in tasks.values() for part in (task, task.get("rationale", {}))]
+    return max(part.get("largest_difference", 0.0) for part in parts)
+
+
+def check(precision: str, report: Mapping[str, Any], agreement: float) -> None:
+    """Raise InputError when a graph is too far from the trained student.
+
+    report: of `precision_report`. agreement: the least share of the labels that must be the same.
+    """
+    difference = report["largest_difference"]
+    if not math.isfinite(difference):
+        raise InputError(
+            f"kd export: the {precision} graph gives logits that are no numbers: "
+            f"leave {precision} out of --precision; nothing was written"
+        )
+    if precision == "fp32" and difference > LARGEST_DIFFERENCE:
+        raise InputError(
+            f"kd export: the fp32 graph is {difference:.1e} from the trained student in a logit, "
+            f"where rounding explains {LARGEST_DIFFERENCE:g}: nothing was written"
+        )
+    for name, task in report["tasks"].items():
+        share = task["label_agreement"]
+        if share is not None and share < agreement:
+            raise InputError(
+                f"kd export: {precision} gives {share:.1%} of {task['rows']:,} dev rows the "
+                f"trained student's answer to task {name!r}, export.agreement asks for "
+                f"{agreement:.1%}: leave {precision} out of --precision; nothing was written"
+            )

@@ -1,0 +1,51 @@
+"""The command kd export."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from kd.cli_options import out
+from kd.export.build import PRECISIONS, export_run, named_precisions
+from kd.export.hub import check_repository, push
+from kd.export.readme import least_agreement
+from kd.hardware import by_main_process, processes
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a finished run")],
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="where to write it [default: RUN/export]")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(metavar="A,B…", help=f"of {', '.join(PRECISIONS)}; fp32 is always made")
+    ] = ",".join(PRECISIONS),
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(metavar="OWNER/NAME", help="upload it too, as a private repository"),
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="upload it for everybody")] = False,
+) -> None:
+    """Write the student as a folder that runs without kd: ONNX graphs, predict.py, certificate."""
+    precisions, target = named_precisions(precision), to or run / "export"
+    if push_to_hub is not None:
+        check_repository(push_to_hub)
+    found: dict[str, Any] = {}
+    by_main_process(lambda: found.update(export_run(run, target, precisions)))
+    if not processes().is_main_process:
+        return
+    shown = Table(box=None, pad_edge=False)
+    for column in ("file", "MB", "largest difference", "least label agreement"):
+        shown.add_column(column, justify="left" if column == "file" else "right")
+    for report in found["precisions"].values():
+        shown.add_row(
+            report["file"],
+            f"{report['bytes'] / 1e6:.1f}",
+            f"{report['largest_difference']:.1e}",
+            f"{least_agreement(report):.1%}",
+        )
+    out.print(shown)
+    out.print(f"export: {target}", markup=False)
+    if push_to_hub is not None:
+        out.print(push(target, push_to_hub, private=not public), markup=False)
