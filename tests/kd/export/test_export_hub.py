@@ -1,0 +1,94 @@
+"""Tests of kd.export.hub against a stub of the hub: what is uploaded, and for whom."""
+
+import shutil
+from fnmatch import fnmatch
+
+import pytest
+from httpx2 import ConnectError
+
+from data.errors import InputError
+from kd.cli import main
+from kd.export.hub import check_repository, push
+
+
+class Hub:
+    """In the place of HfApi: remembers what it was asked, and which files it was given."""
+
+    def __init__(self):
+        self.made = []
+        self.uploaded = {}
+
+    def create_repo(self, repo_id, *, private, exist_ok):
+        self.made.append((repo_id, private, exist_ok))
+        return f"https://hub.example/{repo_id}"
+
+    def upload_folder(self, *, repo_id, folder_path, allow_patterns, commit_message):
+        for path in folder_path.rglob("*"):
+            name = path.relative_to(folder_path).as_posix()
+            if path.is_file() and any(fnmatch(name, pattern) for pattern in allow_patterns):
+                self.uploaded[name] = path.read_bytes()
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    stub = Hub()
+    monkeypatch.setattr("kd.export.hub.HfApi", lambda: stub)
+    return stub
+
+
+@pytest.fixture
+def folder(exported, tmp_path):
+    """A copy of the export, with what a person may put beside it."""
+    copy = tmp_path / "mine"
+    shutil.copytree(exported[0], copy)
+    (copy / "posts.csv").write_text("text\nmy dog died\n")
+    (copy / "splits").mkdir()
+    (copy / "splits" / "data.arrow").write_bytes(b"my dog died")
+    return copy
+
+
+def test_the_exports_own_files_are_uploaded_and_no_others(hub, folder, exported):
+    assert push(folder, "me/mine", private=True) == "https://hub.example/me/mine"
+    assert hub.uploaded.keys() == {path.name for path in exported[0].iterdir()}
+    assert b"my dog died" not in b"".join(hub.uploaded.values())
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_the_repository_is_made_as_asked_for(hub, folder, private):
+    push(folder, "me/mine", private=private)
+    assert hub.made == [("me/mine", private, True)]
+
+
+@pytest.mark.parametrize("name", ["mine", "", "me/", "me/my model", "a/b/c", "https://hub/me"])
+def test_a_name_that_is_no_repository_is_refused(name):
+    with pytest.raises(InputError, match="is no repository: give OWNER/NAME"):
+        check_repository(name)
+
+
+@pytest.mark.parametrize("error", [ConnectError("no way"), OSError("no way"), ValueError("no way")])
+def test_a_hub_that_refuses_leaves_the_export_and_one_line(hub, folder, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(hub, "upload_folder", fail)
+    with pytest.raises(InputError, match=r"--push-to-hub me/mine: no way: log in with .* is in /"):
+        push(folder, "me/mine", private=True)
+    assert (folder / "model.onnx").is_file()
+
+
+def test_the_command_uploads_to_a_private_repository_unless_told(
+    run, same_graph, hub, tmp_path, capsys
+):
+    line = ["export", str(run.path), "--to", str(tmp_path / "mine"), "--push-to-hub", "me/mine"]
+    for more in ([], ["--public"]):
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main([*line, "--precision", "fp32", *more])
+        assert capsys.readouterr().out.splitlines()[-1] == "https://hub.example/me/mine"
+    assert [private for _, private, _ in hub.made] == [True, False]
+    assert "model.onnx" in hub.uploaded
+
+
+def test_without_the_option_no_hub_is_asked(run, same_graph, hub, tmp_path):
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["export", str(run.path), "--to", str(tmp_path / "mine"), "--precision", "fp32"])
+    assert hub.made == []

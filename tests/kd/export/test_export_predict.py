@@ -1,0 +1,242 @@
+"""Tests of kd.export.predict, the script of an export: it answers as the Predictor does."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import data.cleaning
+from kd.export import predict
+from student.predictor import Predictor
+
+ROOT = Path(__file__).resolve().parents[3]
+PIECES = [
+    *("&amp;", "&amp;amp;#39;", "&lt;", "&nbsp;", "&ltfoo;", "&amp;foo;", "&#1;", "&#x1F600;"),
+    *("&#٣;", "&#xD83D;", "&", ";", "#", "&NotEqualTilde;", "&notit;", "&amp", "amp;"),
+    *(" ", "\t", "\u00a0", "\u200b", "\ufeff", "\u2060", "\u200d", "\x1c", "\x85", "\u3000", "\n"),
+    *("a", "so sorry", "É", "e\u0301", "\U0001f600", "👨‍👩‍👧", "שלום", "\x00", "\ud83d"),
+]
+TEXTS = [
+    "so sorry to hear of your day, that happened to us",
+    "  so &amp;amp; sorry,&nbsp;&nbsp; that\tthis   happened &lt;3 to you  ",
+    "so \U0001f600\U0001f44d\U0001f3fd happy 👨‍👩‍👧 and great for us",
+    "שלום לך, so sorry يوم سعيد",
+    "a\ttab\tand\ta great day",
+    "one \x00 day it \x07 was happy",
+    "[SEP] this [PAD] was [CLS] great [MASK]",
+    "\u200bso\u2060 happy\ufeff",
+    "é\u0301 naïve ﬁne ß",
+    "R&D and &ltfoo; &#x1F600; &notit; it was &#1; us",
+    "so happy " * 200,
+    "happened" * 100,
+]
+CONTEXTS = ["my dog of 3 years happened", "", "what a &amp; day"] * 4
+
+
+@pytest.fixture(scope="module")
+def predictor(run):
+    return Predictor.load(run.path)
+
+
+@pytest.fixture
+def ask(exported, tmp_path):
+    """A function that runs predict.py in another process and folder: (status, answers, errors)."""
+
+    def asked(*arguments, stdin=b"", python=sys.executable):
+        done = subprocess.run(
+            [python, str(exported[0] / "predict.py"), *map(str, arguments)],
+            input=stdin,
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            check=False,
+        )
+        lines = done.stdout.decode().splitlines()
+        return done.returncode, [json.loads(line) for line in lines], done.stderr.decode()
+
+    return asked
+
+
+def write_csv(path, texts, contexts, header=("id", "text", "context")):
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(
+            (f"r{n}", *pair) for n, pair in enumerate(zip(texts, contexts, strict=True))
+        )
+
+
+def assert_same(answers, expected, texts, tolerance=1e-4):
+    assert len(answers) == len(expected)
+    for answer, wanted, text in zip(answers, expected, texts, strict=True):
+        assert answer["answers"].keys() == wanted.keys()
+        for task, found in answer["answers"].items():
+            mine = wanted[task]
+            if isinstance(mine.label, str):
+                assert found["label"] == mine.label
+            else:
+                assert found["label"] == pytest.approx(mine.label, abs=80 * tolerance)
+            assert found["probabilities"] == pytest.approx(mine.probabilities, abs=tolerance)
+            quotes = [(part["start"], part["end"], part["words"]) for part in found["rationale"]]
+            assert quotes == [(part.start, part.end, part.words) for part in mine.rationale]
+            assert all(text[start:end] == words for start, end, words in quotes)
+
+
+def test_the_script_is_short_enough_to_be_read():
+    assert len((ROOT / "kd" / "export" / "predict.py").read_text().splitlines()) <= 80
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=3)).map("".join))
+def test_texts_are_cleaned_as_for_training(raw):
+    expected = data.cleaning.clean(raw)
+    text, spans = predict.clean(raw)
+    assert text == expected.text
+    used = spans[: len(text)]
+    assert used == list(zip(expected.starts, expected.ends, strict=True))
+
+
+def test_a_table_is_answered_as_the_predictor_answers(ask, predictor, tmp_path):
+    write_csv(tmp_path / "in.csv", TEXTS, CONTEXTS)
+    status, answers, error = ask(tmp_path / "in.csv")
+    assert (status, error) == (0, "")
+    assert [answer["id"] for answer in answers] == [f"r{n}" for n in range(len(TEXTS))]
+    expected = predictor(TEXTS, CONTEXTS)
+    assert_same(answers, expected, TEXTS)
+    # Equal answers say little where there is one answer, or nothing quoted.
+    assert len({answer["answers"]["mood"]["label"] for answer in answers}) == 2
+    quotes = [len(a["answers"]["warmth"]["rationale"]) for a in answers if "warmth" in a["answers"]]
+    assert sum(quotes) > 5
+    assert len(quotes) == 8
+
+
+def test_lines_are_answered_as_the_predictor_answers(ask, predictor):
+    """Only a line feed ends a line: U+0085, a form feed and a lone carriage return do not."""
+    texts = [text.replace("\n", " ") for text in [*TEXTS, "so\x85 good\x0c to\r you"]]
+    status, answers, error = ask(stdin="\r\n".join(texts).encode())
+    assert (status, error) == (0, "")
+    assert [answer["id"] for answer in answers] == list(range(1, len(texts) + 1))
+    assert_same(answers, predictor(texts), texts)
+
+
+def test_a_model_file_may_be_chosen(ask, predictor, exported):
+    texts = ["so sorry to hear of your day", "at 40 i do like the day"]
+    exact, rough = (ask("--model", name, stdin="\n".join(texts).encode())[1]
+                    for name in ("model.onnx", "model.fp16.onnx"))  # fmt: skip
+    assert_same(exact, predictor(texts), texts)
+    assert exact != rough
+    for one, other in zip(exact, rough, strict=True):
+        chances = other["answers"]["mood"]["probabilities"]
+        assert chances == pytest.approx(one["answers"]["mood"]["probabilities"], abs=2e-2)
+
+
+def test_the_columns_of_the_reddit_files_are_read_too(ask, predictor, tmp_path):
+    write_csv(tmp_path / "in.csv", TEXTS[:2], CONTEXTS[:2], ("id", "response_post", "seeker_post"))
+    _, answers, _ = ask(tmp_path / "in.csv")
+    assert_same(answers, predictor(TEXTS[:2], CONTEXTS[:2]), TEXTS[:2])
+
+
+def test_a_table_from_a_spreadsheet_begins_with_a_mark_that_is_no_text(ask, tmp_path):
+    (tmp_path / "in.csv").write_bytes(b"\xef\xbb\xbftext\r\nso sorry\r\n\r\nvery happy\r\n")
+    status, answers, _ = ask(tmp_path / "in.csv")
+    assert status == 0
+    assert [answer["id"] for answer in answers] == [1, 2]
+
+
+def test_a_text_of_a_million_letters_is_answered(ask, predictor):
+    text = "so &amp; happy " * 70_000
+    status, answers, error = ask(stdin=text.encode())
+    assert (status, error) == (0, "")
+    assert_same(answers, predictor([text]), [text])
+
+
+def test_no_texts_give_no_answers(ask, tmp_path):
+    assert ask() == (0, [], "")
+    (tmp_path / "in.csv").write_text("text\n")
+    assert ask(tmp_path / "in.csv") == (0, [], "")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"text\nso good\n  \n", "row 2: has no text"),
+        (b"text\n&nbsp;\n", "row 1: has no text"),
+        (b"sentence\nso good\n", "row 1: has no text"),
+        (b"text\nso good, so sad\n", "row 1: has no text, or more cells than the header"),
+        (b'text\n"so good\n', "unexpected end of data"),
+        (b"text\nso \xed\xa0\xbd good\n", "can't decode byte 0xed"),
+        (b"text\n" + b"so good " * 130_000, "field larger than field limit"),
+    ],
+    ids=range(7),
+)
+def test_a_table_with_a_fault_is_refused_in_one_line(ask, tmp_path, content, expected):
+    (tmp_path / "in.csv").write_bytes(content)
+    status, _, error = ask(tmp_path / "in.csv")
+    assert status == 1
+    assert error.startswith("predict.py: ")
+    assert expected in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [("absent.csv",), ("--model", "absent.onnx")])
+def test_a_file_that_is_not_there_is_named_in_one_line(ask, arguments):
+    status, answers, error = ask(*arguments, stdin=b"so good\n")
+    assert (status, answers) == (1, [])
+    assert arguments[-1] in error
+    assert len(error.splitlines()) == 1
+
+
+def test_half_an_emoji_on_standard_input_is_refused_in_one_line(ask):
+    status, answers, error = ask(stdin=b"so good\nso \xed\xa0\xbd good\n")
+    assert status == 1
+    assert len(answers) <= 1
+    assert error.splitlines() == [error.strip()]
+    assert "can't decode byte 0xed" in error
+
+
+def test_the_script_loads_none_of_our_code_nor_torch(exported, tmp_path):
+    code = (
+        "import runpy, sys; sys.argv = ['predict.py'];"
+        "runpy.run_path(sys.argv[0], run_name='__main__');"
+        "found = {name.split('.')[0] for name in sys.modules};"
+        "assert not found & {'kd', 'data', 'student', 'teachers', 'torch', 'transformers', 'onnx'}"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=exported[0], input=b"so good\n", check=True,
+        env={"PATH": os.environ["PATH"]}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory):
+    """The Python of a new environment with onnxruntime, tokenizers and numpy, as pinned here."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    done = subprocess.run(
+        [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt",
+         "onnxruntime", "tokenizers", "numpy"],
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    if done.returncode != 0:
+        pytest.skip(f"pip can't install here: {done.stderr.strip().splitlines()[-1]}")
+    return python
+
+
+def test_an_export_runs_with_three_packages_alone(ask, bare_python, predictor, tmp_path):
+    listed = subprocess.run(
+        [bare_python, "-m", "pip", "list"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "onnxruntime" in listed
+    assert "torch" not in listed
+    assert "transformers" not in listed
+    write_csv(tmp_path / "in.csv", TEXTS, CONTEXTS)
+    status, answers, error = ask(tmp_path / "in.csv", python=bare_python)
+    assert (status, error) == (0, "")
+    assert_same(answers, predictor(TEXTS, CONTEXTS), TEXTS)
