@@ -21,6 +21,7 @@ from kd.atomic import new_folder
 from kd.evaluation import score
 from kd.export.certificate import LARGEST_DIFFERENCE, check, precision_report
 from kd.export.hub import CERTIFICATE
+from kd.export.per_task import write_per_task
 from kd.export.readme import readme
 from kd.report.answers import read_run
 from kd.report.provenance import versions
@@ -56,9 +57,12 @@ def graph_file(precision: str) -> str:
     return "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
 
 
-def export_run(run: Path, target: Path, precisions: Sequence[str]) -> dict[str, Any]:
+def export_run(
+    run: Path, target: Path, precisions: Sequence[str], *, per_task: bool = False
+) -> dict[str, Any]:
     """Write the student of a finished run to a folder, with its certificate, which is returned.
 
+    per_task: also its tasks as models of transformers' own classes, where one computes the same.
     Raises InputError when the run is not finished, a package is missing, the target is a folder
     of something else, or a graph is too far from the student; the target stays as it was.
     """
@@ -101,6 +105,8 @@ def export_run(run: Path, target: Path, precisions: Sequence[str]) -> dict[str, 
             check(precision, report, agreement)
             about = {"file": path.name, "bytes": path.stat().st_size}
             certificate["precisions"][precision] = about | report
+        if per_task:
+            certificate["per_task"] = write_per_task(folder, model, tokenizer, dev, trained)
         card = student / "README.md"
         own = card.read_text(encoding="utf-8") if card.is_file() else None
         (folder / "README.md").write_text(readme(own, model.specs, certificate), "utf-8")

@@ -36,7 +36,7 @@ def compare(
     before, after = trained.labels[spec.name], exported.labels[spec.name]
     found: dict[str, Any] = {
         "rows": len(rows),
-        "largest_difference": _largest(before, after),
+        "largest_difference": largest_distance(before, after),
         "label_agreement": _share(_same_answers(spec, before[rows], after[rows])),
     }
     if spec.has_rationale:
@@ -46,7 +46,7 @@ def compare(
         chosen = [values[asked] > RATIONALE_THRESHOLD for values in log_odds]
         found["rationale"] = {
             "tokens": int(asked.sum()),
-            "largest_difference": _largest(*(values[real] for values in log_odds)),
+            "largest_difference": largest_distance(*log_odds),
             "token_agreement": _share(chosen[0] == chosen[1]),
         }
     return found
@@ -66,9 +66,14 @@ def _same_answers(
     return np.asarray(before.argmax(axis=1) == after.argmax(axis=1))
 
 
-def _largest(before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> float:
-    """The largest distance, infinite where one side is no number."""
-    return float(np.nan_to_num(np.abs(before - after), nan=np.inf).max(initial=0.0))
+def largest_distance(trained: npt.NDArray[np.float32], exported: npt.NDArray[np.float32]) -> float:
+    """The largest distance of two arrays of one shape where the first holds a number.
+
+    Infinite where the second holds none there.
+    """
+    is_number = np.isfinite(trained)
+    distances = np.abs(trained[is_number] - exported[is_number])
+    return float(np.nan_to_num(distances, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
 def _share(same: npt.NDArray[np.bool_]) -> float | None:

@@ -21,6 +21,10 @@ def export(
     precision: Annotated[
         str, typer.Option(metavar="A,B…", help=f"of {', '.join(PRECISIONS)}; fp32 is always made")
     ] = ",".join(PRECISIONS),
+    per_task: Annotated[
+        bool,
+        typer.Option("--per-task", help="also each task as a class of transformers, if one fits"),
+    ] = False,
     push_to_hub: Annotated[
         str | None,
         typer.Option(metavar="OWNER/NAME", help="upload it too, as a private repository"),
@@ -32,7 +36,7 @@ def export(
     if push_to_hub is not None:
         check_repository(push_to_hub)
     found: dict[str, Any] = {}
-    by_main_process(lambda: found.update(export_run(run, target, precisions)))
+    by_main_process(lambda: found.update(export_run(run, target, precisions, per_task=per_task)))
     if not processes().is_main_process:
         return
     shown = Table(box=None, pad_edge=False)
@@ -46,6 +50,9 @@ def export(
             f"{least_agreement(report):.1%}",
         )
     out.print(shown)
+    for place, task in found.get("per_task", {}).items():
+        says = f"left out, {task['left_out']}" if "left_out" in task else task["class"]
+        out.print(f"{place}: {says}", markup=False)
     out.print(f"export: {target}", markup=False)
     if push_to_hub is not None:
         out.print(push(target, push_to_hub, private=not public), markup=False)

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.tasks import TaskSpec
+from student.onnx_export import INPUTS
 
 USE = """
 ## This folder
 
-`predict.py` answers texts with onnxruntime, tokenizers and numpy alone:
+`predict.py` answers texts with onnxruntime, tokenizers and numpy alone, a JSON line each:
 
 ```bash
 pip install onnxruntime tokenizers numpy
@@ -20,12 +21,18 @@ python predict.py posts.csv --model {smallest} > answers.jsonl
 | --- | --- | ---: | ---: | ---: |
 {rows}
 
-Differences are from the trained student, on {dev_rows:,} dev rows; `CERTIFICATE.json` has each
-task's, with the scores and the files' hashes. A graph reads `{inputs}` (int64, any number of rows
-and tokens{empty}), and answers logits `TASK` (rows, classes) and, for tasks
-with rationales, log-odds `TASK.rationale` (rows, tokens). `tasks.json` says which.
+Differences are from the trained student, on {dev_rows:,} dev rows; `CERTIFICATE.json` has those of
+each task, the scores, and the files' hashes. A graph reads {inputs}, all int64 (rows, tokens) of
+any size{empty}. It answers `TASK` (rows, classes), logits, and for a task with rationales
+`TASK.rationale` (rows, tokens), log-odds. `tasks.json` says which and how to read them.
+{per_task}"""
+PER_TASK = """
+For `transformers.pipeline`, which takes the text as it is and cuts it with `truncation=True`:
+
+| folder | class |
+| --- | --- |
+{rows}
 """
-CONTEXT_INPUTS = "`, `context_ids`, `context_mask"
 NO_CONTEXT = "; a row without context has a mask of zeros"
 
 
@@ -34,17 +41,25 @@ def readme(card: str | None, specs: Sequence[TaskSpec], certificate: Mapping[str
     precisions = certificate["precisions"]
     smallest = min(precisions.values(), key=lambda found: int(found["bytes"]))
     has_context = any(spec.has_context for spec in specs)
-    return (
-        (card or _short_card(specs, certificate)).rstrip()
-        + "\n"
-        + USE.format(
-            smallest=smallest["file"],
-            rows="\n".join(_row(name, found) for name, found in precisions.items()),
-            dev_rows=certificate["dev_rows"],
-            inputs="input_ids`, `attention_mask" + (CONTEXT_INPUTS if has_context else ""),
-            empty=NO_CONTEXT if has_context else "",
-        )
+    use = USE.format(
+        smallest=smallest["file"],
+        rows="\n".join(_row(name, found) for name, found in precisions.items()),
+        dev_rows=certificate["dev_rows"],
+        inputs=", ".join(f"`{name}`" for name in (INPUTS if has_context else INPUTS[:2])),
+        empty=NO_CONTEXT if has_context else "",
+        per_task=_per_task(certificate.get("per_task", {})),
     )
+    return f"{(card or _short_card(specs, certificate)).rstrip()}\n{use}"
+
+
+def _per_task(found: Mapping[str, Any]) -> str:
+    lines = [
+        f"| `{place}` | `{task['class']}` |"
+        if "class" in task
+        else f"| {place} | left out: {task['left_out']} |"
+        for place, task in found.items()
+    ]
+    return PER_TASK.format(rows="\n".join(lines)) if lines else ""
 
 
 def _row(precision: str, found: Mapping[str, Any]) -> str:
@@ -66,6 +81,6 @@ def _short_card(specs: Sequence[TaskSpec], certificate: Mapping[str, Any]) -> st
         + (", ".join(spec.classes) or f"a number from {spec.low:g} to {spec.high:g}")
         for spec in specs
     ]
-    return (
-        f"# {certificate['name']}\n\nOne encoder with a head a task:\n\n" + "\n".join(lines) + "\n"
+    return "\n".join(
+        [f"# {certificate['name']}", "", "One encoder with a head a task:", "", *lines]
     )
