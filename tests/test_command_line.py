@@ -260,5 +260,15 @@ def test_the_program_itself_refuses_in_one_line_with_status_two(config, tmp_path
 def test_the_help_names_every_command(capsys):
     main_ok("--help")
     shown = capsys.readouterr().out
-    for command in ("data", "teach", "label", "distill", "evaluate", "predict", "run", "study"):
+    for command in (
+        "data",
+        "teach",
+        "label",
+        "distill",
+        "evaluate",
+        "predict",
+        "run",
+        "study",
+        "export",
+    ):
         assert f" {command} " in shown

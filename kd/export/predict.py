@@ -1,7 +1,7 @@
-"""Answer texts: python predict.py [POSTS.csv | < LINES.txt] [--model FILE.onnx] > ANSWERS.jsonl
+"""Answer texts by onnxruntime, tokenizers and numpy alone, one JSON line each.
 
-Needs onnxruntime, tokenizers and numpy. A CSV has the column text (or response_post) and may have
-context (or seeker_post) and id; other input is one text a line. Offsets are characters of it.
+python predict.py [POSTS.csv | < LINES.txt] [--model model.fp16.onnx] > ANSWERS.jsonl
+A CSV has the column text (or response_post), and may have context (or seeker_post) and id.
 """
 
 import argparse

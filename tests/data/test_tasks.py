@@ -1,5 +1,7 @@
 """Tests of data.tasks: cells to targets, logits to answers, and the file in a model's folder."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -56,6 +58,15 @@ def test_the_selection_metric_follows_the_kind():
 
 def test_saved_tasks_are_read_back_equal(tmp_path):
     save_tasks([LEVELS, RATING], tmp_path)
+    assert load_tasks(tmp_path) == [LEVELS, RATING]
+
+
+def test_a_tasks_file_that_says_more_of_each_task_is_read_too(tmp_path):
+    """An export's also says what a graph reads and how much of it."""
+    save_tasks([LEVELS, RATING], tmp_path)
+    rows = json.loads((tmp_path / "tasks.json").read_text())
+    more = [row | {"inputs": ["text"], "max_tokens": 96} for row in rows]
+    (tmp_path / "tasks.json").write_text(json.dumps(more))
     assert load_tasks(tmp_path) == [LEVELS, RATING]
 
 

@@ -51,6 +51,12 @@ def test_a_folder_of_another_config_is_refused_with_the_keys_that_differ(run):
     assert run.config.read_text() == before
 
 
+def test_settings_that_no_result_depends_on_may_change(run):
+    run.open(config_of())
+    run.open(config_of(export={"agreement": 0.9}, report={"margin": 0.1}, logs={"every": 5}))
+    assert yaml.safe_load(run.config.read_text())["export"] == {"agreement": 0.9}
+
+
 def test_many_differing_keys_are_cut_to_three(run):
     run.open(config_of())
     training = {"epochs": 9, "warmup": 0.3, "clip": 2, "patience": 7}

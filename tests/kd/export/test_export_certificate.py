@@ -158,10 +158,11 @@ def test_no_agreement_at_all_is_under_any_limit(table):
         check("fp16", report, 0.01)
 
 
+@pytest.mark.parametrize("value", [NAN, np.inf], ids=str)
 @pytest.mark.parametrize("where", ["mood", "tokens"])
-def test_answers_that_are_no_numbers_are_refused(table, where):
+def test_answers_that_are_no_numbers_are_refused(table, where, value):
     """An argmax of NaN is class 0, which may agree by chance."""
     place = (0, 0) if where == "mood" else (1,)
-    report = precision_report([MOOD, REPLY], table, logits(), logits(**{where: (place, NAN)}))
+    report = precision_report([MOOD, REPLY], table, logits(), logits(**{where: (place, value)}))
     with pytest.raises(InputError, match="the fp16 graph gives logits that are no numbers"):
         check("fp16", report, 0.01)
