@@ -21,10 +21,12 @@ python predict.py posts.csv --model {smallest} > answers.jsonl
 | --- | --- | ---: | ---: | ---: |
 {rows}
 
-Differences are from the trained student, on {dev_rows:,} dev rows; `CERTIFICATE.json` has those of
-each task, the scores, and the files' hashes. A graph reads {inputs}, all int64 (rows, tokens) of
-any size{empty}. It answers `TASK` (rows, classes), logits, and for a task with rationales
-`TASK.rationale` (rows, tokens), log-odds. `tasks.json` says which and how to read them.
+Differences are from the trained student, on {dev_rows:,} dev rows; `CERTIFICATE.json` has each \
+task's, the scores, and the files' hashes.
+
+A graph reads {inputs}, all int64 (rows, tokens) of any size{empty}. It answers `TASK` (rows, \
+classes), logits, and for a task with rationales `TASK.rationale` (rows, tokens), log-odds. \
+`tasks.json` says which, and how to read them.
 {per_task}"""
 PER_TASK = """
 For `transformers.pipeline`, which takes the text as it is and cuts it with `truncation=True`:
