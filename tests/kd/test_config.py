@@ -78,7 +78,8 @@ def test_an_unknown_key_inside_a_list_is_named_with_its_number(load, source, pla
 
 
 def test_a_key_near_to_none_is_answered_with_all_of_them(load):
-    with pytest.raises(InputError, match="'zzz': choose from checkpoints, data, export, logs, n"):
+    expected = "'zzz': choose from checkpoints, data, export, logs, name, report"
+    with pytest.raises(InputError, match=expected):
         load(f"{MINE}zzz: 1\n")
 
 
