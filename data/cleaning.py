@@ -2,6 +2,8 @@
 
 import html
 import re
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html.entities import html5
 
@@ -11,6 +13,7 @@ ENTITY = re.compile(r"&(?:amp;)*(#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-
 AMPERSAND = re.compile(r"&(?:amp;)*(amp;)")
 # Zero-width marks that separate words or nothing; the joiner inside an emoji (U+200D) is kept.
 ZERO_WIDTH = "\u200b\ufeff\u2060"
+UNCLEAN = re.compile(rf"&|[^\S ]|  |[{ZERO_WIDTH}]|\A | \Z")
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,8 @@ class CleanText:
     """
 
     text: str
-    starts: tuple[int, ...]
-    ends: tuple[int, ...]
+    starts: Sequence[int]
+    ends: Sequence[int]
 
     def raw_span(self, start: int, end: int) -> tuple[int, int]:
         """The raw span of the clean span [start, end), which must not be empty."""
@@ -31,9 +34,11 @@ class CleanText:
 
 def clean(raw: str) -> CleanText:
     """Unescape entities, fold each run of white space to one space, strip both ends."""
+    if not UNCLEAN.search(raw):
+        return CleanText(raw, range(len(raw)), range(1, len(raw) + 1))
     characters: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
+    # Numbers of 4 bytes: a text of a million characters would be 70 MB of Python's own.
+    starts, ends = array("I"), array("I")
     position = 0
     while position < len(raw):
         match = _entity(raw, position) if raw[position] == "&" else None
@@ -51,9 +56,7 @@ def clean(raw: str) -> CleanText:
         position = after
     first = 1 if characters[:1] == [" "] else 0
     last = len(characters) - (1 if len(characters) > first and characters[-1] == " " else 0)
-    return CleanText(
-        "".join(characters[first:last]), tuple(starts[first:last]), tuple(ends[first:last])
-    )
+    return CleanText("".join(characters[first:last]), starts[first:last], ends[first:last])
 
 
 def _entity(raw: str, position: int) -> re.Match[str] | None:

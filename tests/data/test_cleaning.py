@@ -1,7 +1,9 @@
 """Tests of data.cleaning: what clean text looks like, and where each character came from."""
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data.cleaning import clean
@@ -42,7 +44,7 @@ def test_a_word_that_only_begins_like_an_entity_stays_as_it_is(raw):
     """html.unescape replaces the beginning: '&copycat;' would read '©cat;'."""
     cleaned = clean(raw)
     assert cleaned.text == raw
-    assert cleaned.starts == tuple(range(len(raw)))
+    assert list(cleaned.starts) == list(range(len(raw)))
 
 
 def test_the_raw_span_of_a_character_is_its_whole_entity():
@@ -97,5 +99,18 @@ def test_cleaning_clean_text_without_ampersands_changes_nothing(raw):
     text = clean(raw.replace("&", "+")).text
     again = clean(text)
     assert again.text == text
-    assert again.starts == tuple(range(len(text)))
-    assert again.ends == tuple(range(1, len(text) + 1))
+    assert list(again.starts) == list(range(len(text)))
+    assert list(again.ends) == list(range(1, len(text) + 1))
+
+
+@given(st.one_of(raw_texts, st.text("ab "), st.text()))
+@example("a  b")
+def test_a_text_is_left_as_it_is_where_nothing_is_to_be_cleaned_and_there_alone(raw):
+    """The short way for clean texts must come to what the long one comes to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("data.cleaning.UNCLEAN", re.compile(""))
+        long_way = clean(raw)
+    short_way = clean(raw)
+    assert short_way.text == long_way.text
+    assert list(short_way.starts) == list(long_way.starts)
+    assert list(short_way.ends) == list(long_way.ends)
