@@ -144,23 +144,11 @@ def encoded_chunks(
     with bar:
         for start in range(0, max(1, len(table)), CHUNK):
             rows = columns[start : start + CHUNK]
-            texts = _tokens(tokenizer, rows["text"], max_tokens, return_offsets_mapping=True)
-            lengths = _lengths(texts["input_ids"])
-            offsets = _flat(chain.from_iterable(texts["offset_mapping"])).reshape(-1, 2)
-            with_context = [place for place, text in enumerate(rows["context"]) if text]
-            contexts = _tokens(tokenizer, [rows["context"][p] for p in with_context], max_tokens)
-            context_lengths = np.zeros(len(rows["context"]), dtype=np.int32)
-            context_lengths[with_context] = _lengths(contexts["input_ids"])
-            found: dict[str, npt.NDArray[Any]] = {
-                "text_ids": _flat(texts["input_ids"]),
-                "text_lengths": lengths,
-                "offsets": offsets,
-                "context_ids": _flat(contexts["input_ids"]),
-                "context_lengths": context_lengths,
-            }
+            found = encoded_pairs(rows["text"], rows["context"], tokenizer, max_tokens=max_tokens)
+            rows_offsets = np.split(found["offsets"], np.cumsum(found["text_lengths"])[:-1])
             for name in with_rationale:
                 found[f"gold_tokens.{name}"] = _token_targets(
-                    rows[f"rationale/{name}"], np.split(offsets, np.cumsum(lengths)[:-1])
+                    rows[f"rationale/{name}"], rows_offsets
                 )
             yield found
             bar.update(len(rows["text"]))
@@ -186,13 +174,35 @@ def assembled(
     )
 
 
+def encoded_pairs(
+    texts: Sequence[str],
+    contexts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_tokens: int,
+) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of texts and their contexts by name; an empty context has no tokens."""
+    of_texts = _tokens(tokenizer, texts, max_tokens, return_offsets_mapping=True)
+    with_context = [place for place, text in enumerate(contexts) if text]
+    of_contexts = _tokens(tokenizer, [contexts[place] for place in with_context], max_tokens)
+    context_lengths = np.zeros(len(contexts), dtype=np.int32)
+    context_lengths[with_context] = _lengths(of_contexts["input_ids"])
+    return {
+        "text_ids": _flat(of_texts["input_ids"]),
+        "text_lengths": _lengths(of_texts["input_ids"]),
+        "offsets": _flat(chain.from_iterable(of_texts["offset_mapping"])).reshape(-1, 2),
+        "context_ids": _flat(of_contexts["input_ids"]),
+        "context_lengths": context_lengths,
+    }
+
+
 def _tokens(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], max_tokens: int, **wanted: bool
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int, **wanted: bool
 ) -> Mapping[str, list[Any]]:
     if not texts:  # a tokenizer given no texts raises IndexError
         return {"input_ids": [], "offset_mapping": []}
     return tokenizer(
-        texts,
+        list(texts),
         truncation=True,
         max_length=max_tokens,
         return_attention_mask=False,
