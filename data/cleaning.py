@@ -13,6 +13,8 @@ ENTITY = re.compile(r"&(?:amp;)*(#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-
 AMPERSAND = re.compile(r"&(?:amp;)*(amp;)")
 # Zero-width marks that separate words or nothing; the joiner inside an emoji (U+200D) is kept.
 ZERO_WIDTH = "\u200b\ufeff\u2060"
+SURROGATE = re.compile("[\ud800-\udfff]")
+MOST_CHARACTERS = 1_000_000
 UNCLEAN = re.compile(rf"&|[^\S ]|  |[{ZERO_WIDTH}]|\A | \Z")
 
 
@@ -57,6 +59,21 @@ def clean(raw: str) -> CleanText:
     first = 1 if characters[:1] == [" "] else 0
     last = len(characters) - (1 if len(characters) > first and characters[-1] == " " else 0)
     return CleanText("".join(characters[first:last]), starts[first:last], ends[first:last])
+
+
+def fault_of(raw: object) -> str | None:
+    """What keeps a model from reading a text, as the end of "the text …"; None where nothing does.
+
+    An empty text has no fault.
+    """
+    if not isinstance(raw, str):
+        return f"is of type {type(raw).__name__}, not str"
+    if len(raw) > MOST_CHARACTERS:
+        return f"has more than {MOST_CHARACTERS:,} characters"
+    if "\0" in raw:
+        return "holds a NUL character"
+    # JSON can write half of an emoji (\ud83d); nothing that stores text can.
+    return "holds half a surrogate pair" if SURROGATE.search(raw) else None
 
 
 def _entity(raw: str, position: int) -> re.Match[str] | None:

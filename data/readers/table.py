@@ -1,7 +1,6 @@
 """Reader of a user's own table: any CSV, TSV, JSONL or Parquet file with named columns."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.cleaning import SURROGATE
 from data.errors import InputError
 from data.readers.record import Record, Row, check_header, csv_rows, lines_of
-
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
