@@ -14,6 +14,7 @@ AMPERSAND = re.compile(r"&(?:amp;)*(amp;)")
 # Zero-width marks that separate words or nothing; the joiner inside an emoji (U+200D) is kept.
 ZERO_WIDTH = "\u200b\ufeff\u2060"
 SURROGATE = re.compile("[\ud800-\udfff]")
+ESCAPED = {chr(0xDC00 + byte) for byte in range(0x80, 0x100)}
 MOST_CHARACTERS = 1_000_000
 UNCLEAN = re.compile(rf"&|[^\S ]|  |[{ZERO_WIDTH}]|\A | \Z")
 
@@ -72,8 +73,13 @@ def fault_of(raw: object) -> str | None:
         return f"has more than {MOST_CHARACTERS:,} characters"
     if "\0" in raw:
         return "holds a NUL character"
-    # JSON can write half of an emoji (\ud83d); nothing that stores text can.
-    return "holds half a surrogate pair" if SURROGATE.search(raw) else None
+    found = SURROGATE.search(raw)
+    if found is None:
+        return None
+    # JSON can write half of an emoji (\ud83d); nothing that stores text can. The other kind is
+    # what Python's surrogateescape makes of a byte, and the second half of a few emoji.
+    half = "half a surrogate pair"
+    return f"holds bytes that are not UTF-8, or {half}" if found[0] in ESCAPED else f"holds {half}"
 
 
 def _entity(raw: str, position: int) -> re.Match[str] | None:

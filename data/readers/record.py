@@ -2,7 +2,8 @@
 
 import codecs
 import csv
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -10,6 +11,10 @@ from typing import TextIO
 from data.errors import InputError, shown, shown_header
 
 BLOCK = 1 << 20  # bytes
+# What is held of one row, whatever the file is.
+ROW_CHARACTERS = 16_000_000
+# The csv module's own limit, 131,072 characters, is shorter than some texts.
+csv.field_size_limit(ROW_CHARACTERS)
 
 
 @dataclass(frozen=True)
@@ -117,23 +122,76 @@ def csv_rows(
 ) -> Iterator[Row]:
     """Rows of a quoted CSV file that has the wanted columns."""
     header: list[str] | None = None
-    line = 1
     with open_text(path, encoding) as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        try:
-            for cells in reader:
-                where, line = f"{path}:{line}", reader.line_num + 1
-                if not cells:
-                    continue
-                if header is None:
-                    header = [name.strip() for name in cells]
-                    check_header(where, header, wanted)
-                    continue
-                yield Row(where, _cells_by_name(where, header, cells))
-        except csv.Error as error:
-            raise InputError(f"{path}:{line}: {error}: check the quotes of this row") from None
+        for line, cells in csv_cells(bounded_lines(file), delimiter):
+            where = f"{path}:{line}"
+            if isinstance(cells, str):
+                raise InputError(f"{where}: {cells}")
+            if header is None:
+                header = [name.strip() for name in cells]
+                check_header(where, header, wanted)
+                continue
+            yield Row(where, _cells_by_name(where, header, cells))
     if header is None:
         raise InputError(f"{path}: is empty: it needs the header {','.join(wanted)!r}")
+
+
+def bounded_lines(file: TextIO) -> Iterator[str | None]:
+    """Each line with its end, or None for one of ROW_CHARACTERS and more, which is passed over."""
+    while line := file.readline(ROW_CHARACTERS):
+        part = line
+        while len(part) == ROW_CHARACTERS and not part.endswith("\n"):
+            part = file.readline(ROW_CHARACTERS)
+        yield line if len(line) < ROW_CHARACTERS else None
+
+
+class _LongLine(Exception):
+    """A line that `bounded_lines` passed over."""
+
+
+def csv_cells(lines: Iterable[str | None], delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
+    """(its first line, its cells or what is wrong with it) of each row that is not blank.
+
+    A row whose quotes are wrong ends with its first line, and reading goes on with the next one:
+    a quote that is never closed would swallow all the rows behind it.
+    """
+    source = iter(lines)
+    again: deque[str | None] = deque()
+    taken: list[str | None] = []
+
+    def feed() -> Iterator[str]:
+        held = 0
+        while not taken or held < ROW_CHARACTERS:
+            line = again.popleft() if again else next(source, "")
+            if line == "":
+                return
+            taken.append(line)
+            if line is None:
+                raise _LongLine
+            held = held + len(line) if len(taken) > 1 else len(line)
+            yield line
+
+    number = 1
+    reader = csv.reader(feed(), delimiter=delimiter, strict=True)
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except (csv.Error, _LongLine) as error:
+            if taken[0] is None:
+                yield number, f"has more than {ROW_CHARACTERS:,} characters"
+            else:
+                cause = "a quote is never closed" if isinstance(error, _LongLine) else error
+                yield number, f"{cause}: check the quotes of this row"
+            again.extendleft(reversed(taken[1:]))
+            del taken[1:]
+            reader = csv.reader(feed(), delimiter=delimiter, strict=True)
+        else:
+            if cells:
+                yield number, cells
+        number += len(taken)
+        taken.clear()
 
 
 def tsv_rows(path: Path, wanted: tuple[str, ...], *, encoding: str = "utf-8") -> Iterator[Row]:

@@ -22,7 +22,10 @@ HOSTILE = {
     "too long": ("so sorry " * 112_000, "the text has more than 1,000,000 characters"),
     "NUL": ("so\0sorry", "the text holds a NUL character"),
     "half an emoji": ("so \ud83d sorry", "the text holds half a surrogate pair"),
-    "a byte that is no text": ("caf\udce9", "the text holds half a surrogate pair"),
+    "a byte that is no text": (
+        "caf\udce9",
+        "the text holds bytes that are not UTF-8, or half a surrogate pair",
+    ),
     "control characters": ("\x01\x02", "the text holds no word"),
     "a number": (7, "the text is of type int, not str"),
     "nothing": (None, "the text is of type NoneType, not str"),

@@ -1,10 +1,22 @@
 """Tests of data.readers.record: bytes, lines, headers and cells, and the place in each message."""
 
+import csv
+import io
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.errors import InputError
 from data.readers import record
-from data.readers.record import csv_rows, lines_of, open_text, tsv_rows
+from data.readers.record import (
+    bounded_lines,
+    csv_cells,
+    csv_rows,
+    lines_of,
+    open_text,
+    tsv_rows,
+)
 
 
 def test_a_byte_order_mark_is_not_part_of_the_text(write):
@@ -104,6 +116,77 @@ def test_wrong_quotes_are_named_by_the_line_of_their_row(write, content, line):
     path = write("a.csv", content)
     with pytest.raises(InputError, match=rf"a\.csv:{line}: .*: check the quotes of this row$"):
         list(csv_rows(path, ("text", "label")))
+
+
+def cells_of(content):
+    return list(csv_cells(bounded_lines(io.StringIO(content, newline="")), ","))
+
+
+QUOTES = "check the quotes of this row"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('a,b\n"open,1\nc,d\ne,f\n', [(1, ["a", "b"]), 2, (3, ["c", "d"]), (4, ["e", "f"])]),
+        ('a,b\n"open,1\n"c",d\n', [(1, ["a", "b"]), 2, (3, ["c", "d"])]),
+        ('"a" b,1\nc,d\n', [1, (2, ["c", "d"])]),
+        ('"x\ny" z,1\n"c\nd",e\n', [1, (2, ['y" z', "1"]), (3, ["c\nd", "e"])]),
+        ('a,"\n\n\nb,c\n', [1, (4, ["b", "c"])]),
+        ('a,"\n', [1]),
+    ],
+    ids=["never closed", "closed by the next", "text behind", "two lines", "blanks", "last"],
+)
+def test_a_row_of_wrong_quotes_costs_its_first_line_and_no_other_row(content, expected):
+    found = [row if isinstance(row[1], list) else row[0] for row in cells_of(content)]
+    assert found == expected
+    assert all(QUOTES in row[1] for row in cells_of(content) if isinstance(row[1], str))
+
+
+@given(st.text('ab",\n\r').map(lambda text: text + "\n"))
+def test_every_line_is_part_of_one_row(content):
+    """Whatever the quotes, a line lost between two rows would be a row dropped silently."""
+    lines = io.StringIO(content, newline="").readlines()
+    rows = cells_of(content)
+    ends = [*(line for line, _ in rows[1:]), len(lines) + 1]
+    missed = set(range(1, len(lines) + 1))
+    for (line, cells), end in zip(rows, ends[: len(rows)], strict=True):
+        assert line < end
+        missed -= set(range(line, end)) if isinstance(cells, list) else {line}
+    assert all(not lines[number - 1].strip("\r\n") for number in missed)
+
+
+@given(st.lists(st.lists(st.text('ab ",\n\réÅ'), min_size=1), min_size=1))
+def test_what_the_csv_module_writes_is_read_as_it_was(rows):
+    file = io.StringIO(newline="")
+    csv.writer(file, quoting=csv.QUOTE_ALL).writerows(rows)
+    assert [cells for _, cells in cells_of(file.getvalue())] == rows
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_line_too_long_to_be_held_is_passed_over_and_counted(monkeypatch, end):
+    monkeypatch.setattr(record, "ROW_CHARACTERS", 10)
+    for length in (9, 10, 11, 19, 20, 21, 35):
+        content = f"a,b{end}{'x' * length}{end}c,d{end}"
+        lines = list(bounded_lines(io.StringIO(content, newline="")))
+        is_held = length + len(end) < 10
+        assert lines == [f"a,b{end}", f"{'x' * length}{end}" if is_held else None, f"c,d{end}"]
+        rows = cells_of(content)
+        assert [line for line, _ in rows] == [1, 2, 3]
+        assert rows[1][1] == (["x" * length] if is_held else "has more than 10 characters")
+
+
+def test_a_quote_that_is_not_closed_takes_no_more_than_a_row_may_hold(monkeypatch):
+    monkeypatch.setattr(record, "ROW_CHARACTERS", 100)
+    rows = cells_of('a,b\n"open,1\n' + "c,d\n" * 200 + "x" * 200 + "\ne,f\n")
+    assert [line for line, cells in rows if isinstance(cells, str)] == [2, 203]
+    assert [line for line, cells in rows] == list(range(1, 205))
+
+
+def test_a_row_that_fills_what_may_be_held_is_not_the_last(monkeypatch):
+    monkeypatch.setattr(record, "ROW_CHARACTERS", 10)
+    rows = cells_of('"12345\n789",b\nc,d\n')
+    assert rows == [(1, ["12345\n789", "b"]), (3, ["c", "d"])]
 
 
 @pytest.mark.parametrize(
