@@ -178,6 +178,9 @@ def test_a_line_too_long_to_be_held_is_passed_over_and_counted(monkeypatch, end)
 
 def test_a_quote_that_is_not_closed_takes_no_more_than_a_row_may_hold(monkeypatch):
     monkeypatch.setattr(record, "ROW_CHARACTERS", 100)
+    lines = iter(['"open,1\n', *["c,d\n"] * 200])
+    next(csv_cells(lines, ","))
+    assert len(list(lines)) >= 200 - 100 / len("c,d\n")
     rows = cells_of('a,b\n"open,1\n' + "c,d\n" * 200 + "x" * 200 + "\ne,f\n")
     assert [line for line, cells in rows if isinstance(cells, str)] == [2, 203]
     assert [line for line, cells in rows] == list(range(1, 205))

@@ -1,0 +1,224 @@
+"""Reader of texts to be answered: a row with a fault is refused alone, and the next one is read."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from io import TextIOWrapper
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.cleaning import fault_of
+from data.errors import InputError, shown_header
+from data.readers.record import ROW_CHARACTERS, bounded_lines, csv_cells
+
+Form = Literal["lines", "csv", "tsv", "jsonl", "parquet"]
+FORMS: dict[str, Form] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+TEXT_COLUMNS = ("text", "response_post")
+CONTEXT_COLUMNS = ("context", "seeker_post")
+COLUMNS = (*TEXT_COLUMNS, *CONTEXT_COLUMNS, "id")
+NO_TEXT = f"no column {' or '.join(map(repr, TEXT_COLUMNS))}"
+# Lines of JSON of which one must have a text.
+FIRST_LINES = 100
+# Rows of a Parquet file that are Python objects at one time.
+BATCH_ROWS = 1024
+KINDS = {
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """A text to be answered, as its file says it, and its context or an empty one.
+
+    `number` is that of the row, the first is 1; `line` the one on which it starts, None in
+    Parquet; `id` the row's own or its number.
+    """
+
+    number: int
+    line: int | None
+    id: str
+    text: str
+    context: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row that can't be answered, and why; `id` is empty where it can't be known."""
+
+    number: int
+    line: int | None
+    id: str
+    reason: str
+
+
+# A row's line and its cells by column, or what is wrong with it.
+Cells = Mapping[str, Any] | str
+Rows = Iterator[tuple[int | None, Cells]]
+
+
+def read_texts(source: Path | BinaryIO, form: Form) -> Iterator[TextRow | RefusedRow]:
+    """Every row of a table or a stream; one with a fault is refused, none is left out.
+
+    The text stands in the column text or response_post, its context in context or seeker_post,
+    its id in id. Blank lines are no rows, but in `lines`, where each line is a text.
+    Raises InputError when there is no such file or no column with texts, naming those found.
+    """
+    # A byte that is not UTF-8 becomes a half surrogate pair, which its row is refused for.
+    encoding, errors = "utf-8-sig", "surrogateescape"
+    newline = "" if form in ("csv", "tsv") else "\n"
+    if not isinstance(source, Path):
+        stream = TextIOWrapper(source, encoding, errors, newline)
+        try:
+            yield from _numbered(_rows(stream, form, "stdin"))
+        finally:
+            stream.detach()
+        return
+    if not source.is_file():
+        raise InputError(f"{source}: no such file: check the path")
+    if form == "parquet":
+        yield from _numbered(_parquet(source))
+        return
+    try:
+        file = source.open(encoding=encoding, errors=errors, newline=newline)
+    except OSError as error:
+        raise InputError(f"{source}: can't be read: {error.strerror}") from None
+    with file:
+        yield from _numbered(_rows(file, form, str(source)))
+
+
+def _numbered(rows: Rows) -> Iterator[TextRow | RefusedRow]:
+    return (_row(number, line, cells) for number, (line, cells) in enumerate(rows, start=1))
+
+
+def _rows(file: TextIO, form: Form, where: str) -> Rows:
+    lines = bounded_lines(file)
+    if form == "lines":
+        return ((number, _text(line)) for number, line in enumerate(lines, start=1))
+    if form == "jsonl":
+        return _jsonl(lines, where)
+    return _csv(lines, where, "," if form == "csv" else "\t")
+
+
+def _text(line: str | None) -> Cells:
+    if line is None:
+        return f"has more than {ROW_CHARACTERS:,} characters"
+    return {"text": line.removesuffix("\n").removesuffix("\r")}
+
+
+def _csv(lines: Iterator[str | None], where: str, delimiter: str) -> Rows:
+    rows = csv_cells(lines, delimiter)
+    line, first = next(rows, (1, "is empty: it needs a header"))
+    if isinstance(first, str):
+        raise InputError(f"{where}:{line}: {first}")
+    header = [name.strip() for name in first]
+    _check_columns(f"{where}:{line}", header)
+    for line, cells in rows:
+        if isinstance(cells, list) and len(cells) != len(header):
+            yield line, f"has {len(cells)} cells, the header names {len(header)}"
+        else:
+            yield line, cells if isinstance(cells, str) else dict(zip(header, cells, strict=True))
+
+
+def _jsonl(lines: Iterator[str | None], where: str) -> Rows:
+    rows = (
+        (number, _json_cells(line))
+        for number, line in enumerate(lines, start=1)
+        if line is None or line.strip()
+    )
+    first = list(islice(rows, FIRST_LINES))
+    names = [list(cells) for _, cells in first if not isinstance(cells, str)]
+    if names and not any(column in found for found in names for column in TEXT_COLUMNS):
+        raise InputError(f"{where}:{first[0][0]}: {NO_TEXT}: {shown_header(names[0])}")
+    return chain(first, rows)
+
+
+def _json_cells(line: str | None) -> Cells:
+    if line is None:
+        return f"has more than {ROW_CHARACTERS:,} characters"
+    try:
+        cells = json.loads(line)
+    except json.JSONDecodeError as error:
+        return f"is not JSON: {error.msg} at character {error.pos + 1}"
+    except (ValueError, RecursionError):
+        return "is not JSON: a number is too long or brackets lie too deep"
+    return cells if isinstance(cells, dict) else "is not a JSON object"
+
+
+def _parquet(path: Path) -> Rows:
+    try:
+        # With a buffer, a column is read in pieces and not a row group at a time.
+        table = pq.ParquetFile(path, buffer_size=1 << 20)
+        schema = table.schema_arrow
+        _check_columns(str(path), schema.names)
+        used = [name for name in schema.names if name in COLUMNS]
+        for name in used:
+            if name != "id" and not _holds_text(schema.field(name).type):
+                found = schema.field(name).type
+                raise InputError(f"{path}, column {name!r}: is of type {found}: it needs strings")
+        for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=used):
+            columns = [_values(batch.column(name)) for name in used]
+            for cells in zip(*columns, strict=True):
+                yield None, dict(zip(used, cells, strict=True))
+    except (pa.ArrowException, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{path}: is not a Parquet file that can be read: {first}") from None
+
+
+def _holds_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
+    )
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """A column's values; strings by their bytes, of which Parquet may hold any."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return list(column.to_pylist())
+    cells = column.cast(pa.large_binary()).to_pylist()
+    return [None if cell is None else cell.decode("utf-8", "surrogateescape") for cell in cells]
+
+
+def _check_columns(where: str, header: list[str]) -> None:
+    if not any(name in header for name in TEXT_COLUMNS):
+        raise InputError(f"{where}: {NO_TEXT}: {shown_header(header)}")
+    repeated = [name for name in COLUMNS if header.count(name) > 1]
+    if repeated:
+        raise InputError(f"{where}: column {repeated[0]!r} stands twice: rename one")
+
+
+def _row(number: int, line: int | None, cells: Cells) -> TextRow | RefusedRow:
+    if isinstance(cells, str):
+        return RefusedRow(number, line, "", cells)
+    name = cells.get("id")
+    if isinstance(name, list | dict | bytes):
+        return RefusedRow(number, line, "", "the id is no string and no number")
+    shown = str(number) if name is None or name == "" else str(name)
+    if fault := fault_of(shown):
+        return RefusedRow(number, line, "", f"the id {fault}")
+    found = []
+    for name, columns in (("text", TEXT_COLUMNS), ("context", CONTEXT_COLUMNS)):
+        column = next((column for column in columns if column in cells), None)
+        if column is None and name == "text":
+            return RefusedRow(number, line, shown, f"has {NO_TEXT}")
+        cell = cells[column] if column is not None else None
+        if cell is not None and not isinstance(cell, str):
+            kind = KINDS.get(type(cell), "no string")
+            return RefusedRow(number, line, shown, f"the {name} is {kind}, not a string")
+        found.append(cell or "")
+    return TextRow(number, line, shown, *found)
