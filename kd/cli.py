@@ -29,13 +29,12 @@ from kd.export.command import export
 from kd.hardware import by_main_process, leave_processes, processes
 from kd.interruption import Stopped
 from kd.pipeline import run_all
-from kd.prediction import predict_file
+from kd.predict_command import predict
 from kd.report.build import make_report
 from kd.run_folder import RunFolder
 from kd.selfcheck import selfcheck as check_runs
 from kd.stage_commands import data, distill, evaluate, label, teach
 from kd.study import ARMS, named_arms, run_study, study_scores
-from student.predictor import Predictor
 
 app = typer.Typer(
     add_completion=False,
@@ -157,30 +156,7 @@ def selfcheck(
             raise typer.Exit(1)
 
 
-@app.command()
-def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a run's or a model's folder")],
-    source: Annotated[Path | None, typer.Argument(metavar="[IN.csv]", help="texts to read")] = None,
-    target: Annotated[
-        Path | None, typer.Argument(metavar="[OUT.csv]", help="answers to write")
-    ] = None,
-    text: Annotated[str | None, typer.Option(help="one text, in place of files")] = None,
-    context: Annotated[str | None, typer.Option(help="the post that the text answers")] = None,
-) -> None:
-    """Answer class, probabilities and rationale for texts.
-
-    IN has a column text (or response_post) and may have context (or seeker_post) and id.
-    """
-    if (text is None) == (source is None) or (source is None) != (target is None):
-        raise InputError("kd predict: give either --text, or IN.csv and OUT.csv")
-    predictor = Predictor.load(model)
-    if text is not None:
-        show.print_prediction(out, predictor([text], [context or ""])[0], text)
-        return
-    assert source is not None
-    assert target is not None
-    rows = predict_file(predictor, source, target)
-    out.print(f"{target}: {rows} rows", markup=False)
+app.command()(predict)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,82 +1,151 @@
-"""Predictions of a whole CSV file."""
+"""Predictions of a whole table or stream, in its order, a window of rows at a time."""
 
-import csv
-from itertools import islice
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from tqdm.auto import tqdm
 
-from data.errors import InputError, shown_header
-from data.readers.record import Row, csv_rows
-from kd.atomic import new_file
-from student.predictor import Prediction, Predictor
+from data.readers.texts import Form, RejectedRow, TextRow, read_texts
+from kd.answer_columns import Columns, Value, legacy_columns, own_columns
+from kd.answer_file import open_answers
+from kd.answer_forms import REJECTED_HEADER, answer_bytes, header_bytes, rejected_bytes
+from student.predictor import Predictor, Rejection, in_windows, model_folder
 
-TEXT_COLUMNS = ("text", "response_post")
-CONTEXT_COLUMNS = ("context", "seeker_post")
-CHUNK = 1024
+Row = TextRow | RejectedRow
+Source = Path | BinaryIO
+Add = Callable[[list[list[Value]], list[RejectedRow]], None]
+
+# Bytes of an input that must be the same when the work on it goes on.
+FIRST_BYTES = 1 << 16
 
 
-def predict_file(predictor: Predictor, source: Path, target: Path) -> int:
-    """Answer every row of a CSV; the number of rows.
+@dataclass(frozen=True)
+class Counts:
+    """Rows that were read, and how many of them have an answer; the others are listed."""
 
-    The answers hold the row's id (its column `id`, else its number), and for each task the class,
-    its probability and the rationale with its offsets. Raises InputError naming file and line of
-    an empty text, or when the columns are missing.
+    rows: int
+    answered: int
+
+    @property
+    def rejected(self) -> int:
+        """Rows without an answer."""
+        return self.rows - self.answered
+
+
+def predict_file(
+    model: Path,
+    source: Source,
+    target: Path,
+    *,
+    source_form: Form,
+    target_form: Form,
+    legacy: bool = False,
+    resume: bool = False,
+) -> Counts:
+    """Answer every row of a table or stream in a file; list those that can't be answered beside it.
+
+    Memory does not grow with the rows. Raises InputError as `read_texts`, `Predictor.load`,
+    `legacy_columns` and `open_answers` do.
     """
-    rows = csv_rows(source, ())
-    count = 0
-    with new_file(target) as path, path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_header(predictor))
-        with tqdm(desc=str(source.name), unit=" rows", disable=None, delay=2) as bar:
-            while chunk := list(islice(rows, CHUNK)):
-                answers = predictor(
-                    [_text(row) for row in chunk], [_cell(row, CONTEXT_COLUMNS) for row in chunk]
-                )
-                for row, answer in zip(chunk, answers, strict=True):
-                    count += 1
-                    name = row.cells.get("id") or str(count)
-                    writer.writerow([name, *_cells(predictor, answer)])
-                bar.update(len(chunk))
-    return count
+    rows = _begun(read_texts(source, source_form))
+    predictor = Predictor.load(model)
+    columns = _columns(predictor, legacy)
+    made_from = {
+        "model": _model_hash(model_folder(model)),
+        "input": _identity(source) if isinstance(source, Path) else None,
+        "columns": [target_form, *columns.names],
+    }
+    with open_answers(target, target_form, columns, made_from, resume=resume) as answers:
+        done = answers.journal.rows
+        name = source.name if isinstance(source, Path) else "stdin"
+        _answer(predictor, columns, islice(rows, done, None), answers.add, name=name, done=done)
+        return Counts(answers.journal.rows, answers.journal.answered)
 
 
-def _text(row: Row) -> str:
-    if not any(column in row.cells for column in TEXT_COLUMNS):
-        raise InputError(
-            f"{row.where}: no column {' or '.join(map(repr, TEXT_COLUMNS))}: "
-            f"{shown_header(list(row.cells))}"
-        )
-    text = _cell(row, TEXT_COLUMNS)
-    if not text.strip():
-        raise InputError(f"{row.where}: the text is empty: write a text or delete the row")
-    return text
+def predict_stream(
+    model: Path,
+    source: Source,
+    out: BinaryIO,
+    rejections: BinaryIO,
+    *,
+    source_form: Form,
+    target_form: Form,
+    legacy: bool = False,
+) -> Counts:
+    """Answer every row in a stream; those that can't be answered are listed in the other one."""
+    rows = _begun(read_texts(source, source_form))
+    predictor = Predictor.load(model)
+    columns = _columns(predictor, legacy)
+    read = answered = 0
+    out.write(header_bytes(target_form, columns))
+
+    def add(answers: list[list[Value]], rejected: list[RejectedRow]) -> None:
+        nonlocal read, answered
+        if rejected and read == answered:  # the first
+            rejections.write(REJECTED_HEADER)
+        rejections.write(rejected_bytes(rejected))
+        out.write(answer_bytes(target_form, columns, answers))
+        rejections.flush()
+        out.flush()
+        read, answered = read + len(answers) + len(rejected), answered + len(answers)
+
+    _answer(predictor, columns, rows, add, name="stdout", done=0)
+    return Counts(read, answered)
 
 
-def _cell(row: Row, columns: tuple[str, ...]) -> str:
-    return next((row.cells[column] for column in columns if column in row.cells), "")
+def _begun(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, the first of which has been read: a wrong table is known before all else."""
+    return chain(list(islice(rows, 1)), rows)
 
 
-def _header(predictor: Predictor) -> list[str]:
-    header = ["id"]
-    for spec in predictor.model.specs:
-        header.append(spec.name)
-        if spec.kind == "classification":
-            header += [f"{spec.name}_probability"]
-        if spec.has_rationale:
-            header += [f"{spec.name}_rationale", f"{spec.name}_offsets"]
-    return header
+def _columns(predictor: Predictor, legacy: bool) -> Columns:
+    return (legacy_columns if legacy else own_columns)(predictor.model.specs)
 
 
-def _cells(predictor: Predictor, answer: dict[str, Prediction]) -> list[str]:
-    cells: list[str] = []
-    for spec in predictor.model.specs:
-        found = answer.get(spec.name)
-        cells.append("" if found is None else str(found.label))
-        if spec.kind == "classification":
-            cells.append("" if found is None else f"{max(found.probabilities.values()):.6f}")
-        if spec.has_rationale:
-            rationale = found.rationale if found is not None else ()
-            cells.append("|".join(part.words for part in rationale))
-            cells.append(" ".join(f"{part.start}-{part.end}" for part in rationale))
-    return cells
+def _answer(
+    predictor: Predictor, columns: Columns, rows: Iterator[Row], add: Add, *, name: str, done: int
+) -> None:
+    """Hand the answers and the rejected rows of each window on."""
+    with tqdm(desc=name, unit=" rows", initial=done, disable=None, delay=2) as bar:
+        for window in in_windows(rows, _characters):
+            texts = [row for row in window if isinstance(row, TextRow)]
+            rejected = [row for row in window if isinstance(row, RejectedRow)]
+            answers: list[list[Value]] = []
+            found = predictor.answer_each(
+                [row.text for row in texts], [row.context for row in texts]
+            )
+            for row, answer in zip(texts, found, strict=True):
+                values = answer if isinstance(answer, Rejection) else columns.values(row, answer)
+                if isinstance(values, Rejection):
+                    rejected.append(RejectedRow(row.number, row.line, row.id, values.reason))
+                else:
+                    answers.append(values)
+            add(answers, sorted(rejected, key=lambda row: row.number))
+            bar.update(len(window))
+
+
+def _characters(row: Row) -> int:
+    return len(row.text) + len(row.context) if isinstance(row, TextRow) else 0
+
+
+def _model_hash(folder: Path) -> str:
+    """A hash of what a model answers with: its files but for those that people read."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix != ".md":
+            with path.open("rb") as file:
+                inner = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{path.name}:{inner};".encode())
+    return digest.hexdigest()
+
+
+def _identity(source: Path) -> dict[str, Any]:
+    """What tells a file from another one, and from itself once it was changed."""
+    status = source.stat()
+    with source.open("rb") as file:
+        first = hashlib.blake2b(file.read(FIRST_BYTES), digest_size=16).hexdigest()
+    return {"bytes": status.st_size, "changed": status.st_mtime_ns, "first": first}

@@ -60,7 +60,7 @@ Answer = dict[str, Prediction]  # by task
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Rejection:
     """Why a text has no answer."""
 
     reason: str
@@ -94,7 +94,7 @@ class Predictor:
         Tasks that need a context are answered only for texts that have one. Rationale offsets are
         characters of the text as it was given. A long list is answered a window at a time, so
         that memory holds the answers and one window. Raises InputError for a single string,
-        another number of contexts, and a text that `answer_each` refuses.
+        another number of contexts, and a text that `answer_each` rejects.
         """
         if isinstance(texts, str) or isinstance(contexts, str):
             raise InputError("texts and contexts are lists: write predictor([text], [context])")
@@ -109,25 +109,27 @@ class Predictor:
         answers: list[Answer] = []
         for window in in_windows(pairs, lambda pair: len(pair[0]) + len(pair[1])):
             for answer in self.answer_each(*zip(*window, strict=True)):
-                if isinstance(answer, Refusal):
+                if isinstance(answer, Rejection):
                     raise InputError(f"text {len(answers)}: {answer.reason}: leave it out")
                 answers.append(answer)
         return answers
 
-    def answer_each(self, texts: Sequence[str], contexts: Sequence[str]) -> list[Answer | Refusal]:
-        """As a call, all at once, but a text that can't be answered gets a refusal, not an error.
+    def answer_each(
+        self, texts: Sequence[str], contexts: Sequence[str]
+    ) -> list[Answer | Rejection]:
+        """As a call, all at once, but a text that can't be answered is rejected without an error.
 
-        Refused are texts that are empty, that have more than a million characters, or that hold
+        Rejected are texts that are empty, that have more than a million characters, or that hold
         a NUL character, half a surrogate pair, or nothing that the tokenizer knows; and those
         whose context has such a fault, but for an empty one.
         """
         read = [_read(text, context) for text, context in zip(texts, contexts, strict=True)]
-        found: list[Answer | Refusal] = [
-            pair if isinstance(pair, Refusal) else Refusal("the text holds no word")
+        found: list[Answer | Rejection] = [
+            pair if isinstance(pair, Rejection) else Rejection("the text holds no word")
             for pair in read
         ]
-        rows = [row for row, pair in enumerate(read) if not isinstance(pair, Refusal)]
-        pairs = [pair for pair in read if not isinstance(pair, Refusal)]
+        rows = [row for row, pair in enumerate(read) if not isinstance(pair, Rejection)]
+        pairs = [pair for pair in read if not isinstance(pair, Rejection)]
         with self._lock:
             encoded = encode_texts(
                 [text.text for text, _ in pairs],
@@ -192,14 +194,14 @@ def _check(where: str, fault: str | None) -> None:
         raise InputError(f"{where}: {fault}: leave it out")
 
 
-def _read(text: str, context: str) -> tuple[CleanText, str] | Refusal:
+def _read(text: str, context: str) -> tuple[CleanText, str] | Rejection:
     """A text and its context, cleaned."""
     for name, given in (("text", text), ("context", context)):
         fault = fault_of(given)
         if fault is not None:
-            return Refusal(f"the {name} {fault}")
+            return Rejection(f"the {name} {fault}")
     cleaned = clean(text)
-    return (cleaned, clean(context).text) if cleaned.text else Refusal("the text is empty")
+    return (cleaned, clean(context).text) if cleaned.text else Rejection("the text is empty")
 
 
 def _has_words(table: EncodedTable) -> npt.NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Reader of texts to be answered: a row with a fault is refused alone, and the next one is read."""
+"""Reader of texts to be answered: a row with a fault is rejected alone, the next one is read."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -56,7 +56,7 @@ class TextRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedRow:
+class RejectedRow:
     """A row that can't be answered, and why; `id` is empty where it can't be known."""
 
     number: int
@@ -70,14 +70,14 @@ Cells = Mapping[str, Any] | str
 Rows = Iterator[tuple[int | None, Cells]]
 
 
-def read_texts(source: Path | BinaryIO, form: Form) -> Iterator[TextRow | RefusedRow]:
-    """Every row of a table or a stream; one with a fault is refused, none is left out.
+def read_texts(source: Path | BinaryIO, form: Form) -> Iterator[TextRow | RejectedRow]:
+    """Every row of a table or a stream; one with a fault is rejected, none is left out.
 
     The text stands in the column text or response_post, its context in context or seeker_post,
     its id in id. Blank lines are no rows, but in `lines`, where each line is a text.
     Raises InputError when there is no such file or no column with texts, naming those found.
     """
-    # A byte that is not UTF-8 becomes a half surrogate pair, which its row is refused for.
+    # A byte that is not UTF-8 becomes a half surrogate pair, which its row is rejected for.
     encoding, errors = "utf-8-sig", "surrogateescape"
     newline = "" if form in ("csv", "tsv") else "\n"
     if not isinstance(source, Path):
@@ -100,7 +100,7 @@ def read_texts(source: Path | BinaryIO, form: Form) -> Iterator[TextRow | Refuse
         yield from _numbered(_rows(file, form, str(source)))
 
 
-def _numbered(rows: Rows) -> Iterator[TextRow | RefusedRow]:
+def _numbered(rows: Rows) -> Iterator[TextRow | RejectedRow]:
     return (_row(number, line, cells) for number, (line, cells) in enumerate(rows, start=1))
 
 
@@ -202,23 +202,23 @@ def _check_columns(where: str, header: list[str]) -> None:
         raise InputError(f"{where}: column {repeated[0]!r} stands twice: rename one")
 
 
-def _row(number: int, line: int | None, cells: Cells) -> TextRow | RefusedRow:
+def _row(number: int, line: int | None, cells: Cells) -> TextRow | RejectedRow:
     if isinstance(cells, str):
-        return RefusedRow(number, line, "", cells)
+        return RejectedRow(number, line, "", cells)
     name = cells.get("id")
     if isinstance(name, list | dict | bytes):
-        return RefusedRow(number, line, "", "the id is no string and no number")
+        return RejectedRow(number, line, "", "the id is no string and no number")
     shown = str(number) if name is None or name == "" else str(name)
     if fault := fault_of(shown):
-        return RefusedRow(number, line, "", f"the id {fault}")
+        return RejectedRow(number, line, "", f"the id {fault}")
     found = []
     for name, columns in (("text", TEXT_COLUMNS), ("context", CONTEXT_COLUMNS)):
         column = next((column for column in columns if column in cells), None)
         if column is None and name == "text":
-            return RefusedRow(number, line, shown, f"has {NO_TEXT}")
+            return RejectedRow(number, line, shown, f"has {NO_TEXT}")
         cell = cells[column] if column is not None else None
         if cell is not None and not isinstance(cell, str):
             kind = KINDS.get(type(cell), "no string")
-            return RefusedRow(number, line, shown, f"the {name} is {kind}, not a string")
+            return RejectedRow(number, line, shown, f"the {name} is {kind}, not a string")
         found.append(cell or "")
     return TextRow(number, line, shown, *found)

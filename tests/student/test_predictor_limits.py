@@ -1,4 +1,4 @@
-"""Tests of student.predictor: any text is answered or refused, in any number, by any thread."""
+"""Tests of student.predictor: any text is answered or rejected, in any number, by any thread."""
 
 import random
 import time
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from data.errors import InputError
 from data.tasks import TaskSpec
 from student import predictor as module
-from student.predictor import Predictor, Refusal, in_windows
+from student.predictor import Predictor, Rejection, in_windows
 
 EMPATHY = TaskSpec("empathy", classes=("none", "weak"), has_context=True, has_rationale=True)
 MOOD = TaskSpec("mood", classes=("sad", "glad"))
@@ -47,10 +47,10 @@ def predictor(make_student, tokenizer):
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_text_that_no_model_can_read_is_refused_by_name_and_others_are_answered(predictor, name):
+def test_a_text_that_no_model_can_read_is_rejected_by_name_and_others_are_answered(predictor, name):
     text, reason = HOSTILE[name]
-    before, refused, after = predictor.answer_each(["so sorry", text, "good"], ["i am sad"] * 3)
-    assert refused == Refusal(reason)
+    before, rejected, after = predictor.answer_each(["so sorry", text, "good"], ["i am sad"] * 3)
+    assert rejected == Rejection(reason)
     for answer, alone in zip((before, after), predictor(["so sorry", "good"]), strict=True):
         chances = alone["mood"].probabilities
         assert answer["mood"].probabilities == pytest.approx(chances, abs=1e-5)
@@ -69,15 +69,15 @@ def test_so_is_a_context_unless_it_is_empty_or_has_no_words(predictor, name):
     if "no word" in reason:
         assert "mood" in found
         return
-    assert found == Refusal(reason.replace("the text", "the context"))
+    assert found == Rejection(reason.replace("the text", "the context"))
     with pytest.raises(InputError, match=r"^context 0: .*: leave it out$"):
         predictor(["good"], [context])
 
 
-def test_where_all_are_refused_none_is_answered(predictor):
+def test_where_all_are_rejected_none_is_answered(predictor):
     assert predictor.answer_each(["", "\x01"], ["", ""]) == [
-        Refusal("the text is empty"),
-        Refusal("the text holds no word"),
+        Rejection("the text is empty"),
+        Rejection("the text holds no word"),
     ]
     assert predictor.answer_each([], []) == []
 
@@ -100,12 +100,12 @@ anything = st.one_of(
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(anything, anything), max_size=6))
-def test_every_text_there_is_gets_an_answer_or_a_refusal(tiny_predictor, pairs):
+def test_every_text_there_is_gets_an_answer_or_a_rejection(tiny_predictor, pairs):
     texts, contexts = [text for text, _ in pairs], [context for _, context in pairs]
     found = tiny_predictor.answer_each(texts, contexts)
     assert len(found) == len(texts)
     for text, context, answer in zip(texts, contexts, found, strict=True):
-        if isinstance(answer, Refusal):
+        if isinstance(answer, Rejection):
             continue
         assert sum(answer["mood"].probabilities.values()) == pytest.approx(1.0, abs=1e-5)
         for part in answer["empathy"].rationale if "empathy" in answer else ():

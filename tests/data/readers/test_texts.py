@@ -1,4 +1,4 @@
-"""Tests of data.readers.texts: every row is a text to answer or a refusal, and none is lost."""
+"""Tests of data.readers.texts: every row is a text to answer or a rejection, and none is lost."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from data.errors import InputError
 from data.readers import texts as module
-from data.readers.texts import RefusedRow, TextRow, read_texts
+from data.readers.texts import RejectedRow, TextRow, read_texts
 
 
 def read(content, form="csv"):
@@ -150,17 +150,17 @@ def test_a_file_that_is_not_there_is_refused(tmp_path, form):
         ("jsonl", b"1" * 5000, "", "is not JSON: a number is too long or brackets lie too deep"),
     ],
 )  # fmt: skip
-def test_a_row_with_a_fault_is_refused_alone(form, line, name, reason):
+def test_a_row_with_a_fault_is_rejected_alone(form, line, name, reason):
     head, tail = {
         "csv": (b"id,text,context\nx,so,\n", b"y,glad,\n"),
         "jsonl": (b'{"id": "x", "text": "so"}\n', b'\n{"id": "y", "text": "glad"}'),
     }[form]
-    before, refused, after = read(head + line + tail, form)
+    before, rejected, after = read(head + line + tail, form)
     assert (before.id, before.text, after.id, after.text) == ("x", "so", "y", "glad")
-    assert isinstance(refused, RefusedRow)
-    assert (refused.number, refused.line) == (2, {"csv": 3, "jsonl": 2}[form])
-    assert refused.id == name
-    assert re.search(reason, refused.reason)
+    assert isinstance(rejected, RejectedRow)
+    assert (rejected.number, rejected.line) == (2, {"csv": 3, "jsonl": 2}[form])
+    assert rejected.id == name
+    assert re.search(reason, rejected.reason)
 
 
 def test_a_reason_holds_nothing_of_the_text():
@@ -172,7 +172,7 @@ def test_a_reason_holds_nothing_of_the_text():
     assert secret not in row.reason + row.id
 
 
-def test_bytes_that_are_no_text_are_kept_for_their_row_to_be_refused(tmp_path):
+def test_bytes_that_are_no_text_are_kept_for_their_row_to_be_rejected(tmp_path):
     (row,) = read(b"text\ncaf\xe9\n")
     assert row.text == "caf\udce9"
     path = tmp_path / "in.parquet"
@@ -204,22 +204,22 @@ def test_lines_of_json_may_lack_a_text_while_one_of_the_first_has_it(monkeypatch
     monkeypatch.setattr(module, "FIRST_LINES", 3)
     empty, full = b'{"a": 1}\n', b'{"text": "b"}\n'
     assert [type(row) for row in read(empty * 2 + full + empty, "jsonl")] == [
-        RefusedRow, RefusedRow, TextRow, RefusedRow,
+        RejectedRow, RejectedRow, TextRow, RejectedRow,
     ]  # fmt: skip
     with pytest.raises(InputError, match="no column"):
         read(empty * 3 + full, "jsonl")
 
 
-def test_a_line_too_long_to_be_held_is_refused(monkeypatch):
+def test_a_line_too_long_to_be_held_is_rejected(monkeypatch):
     monkeypatch.setattr("data.readers.record.ROW_CHARACTERS", 64)
     for form, content in (
         ("lines", b"so\n" + b"x" * 200 + b"\nglad\n"),
         ("csv", b"text\nso\n" + b"x" * 200 + b"\nglad\n"),
         ("jsonl", b'{"text": "so"}\n{"text": "' + b"x" * 200 + b'"}\n{"text": "glad"}\n'),
     ):
-        before, refused, after = read(content, form)
+        before, rejected, after = read(content, form)
         assert (before.text, after.text) == ("so", "glad")
-        assert "characters" in refused.reason
+        assert "characters" in rejected.reason
 
 
 def test_a_row_of_parquet_is_read_a_batch_at_a_time(tmp_path, monkeypatch):
@@ -231,7 +231,7 @@ def test_a_row_of_parquet_is_read_a_batch_at_a_time(tmp_path, monkeypatch):
 
 @given(st.binary(), st.sampled_from(["lines", "csv", "tsv", "jsonl"]))
 @example(b"so\rglad\n\n", "lines")
-def test_any_bytes_are_rows_or_a_refusal(content, form):
+def test_any_bytes_are_rows_or_rejections(content, form):
     heads = {"lines": b"", "csv": b"id,text\n", "tsv": b"id\ttext\n", "jsonl": b'{"text": "a"}\n'}
     found = read(heads[form] + content, form)
     assert [row.number for row in found] == list(range(1, len(found) + 1))
