@@ -7,6 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import torch
 from tqdm.auto import tqdm
 
 from data.readers.texts import Form, RejectedRow, TextRow, read_texts
@@ -110,7 +111,9 @@ def _answer(
     predictor: Predictor, columns: Columns, rows: Iterator[Row], add: Add, *, name: str, done: int
 ) -> None:
     """Hand the answers and the rejected rows of each window on."""
-    with tqdm(desc=name, unit=" rows", initial=done, disable=None, delay=2) as bar:
+    bar = tqdm(desc=name, unit=" rows", initial=done, disable=None, delay=2)
+    # For each shape that a GELU meets oneDNN keeps a kernel, a thousand in a hundred MiB.
+    with bar, torch.backends.mkldnn.flags(enabled=False):
         for window in in_windows(rows, _characters):
             texts = [row for row in window if isinstance(row, TextRow)]
             rejected = [row for row in window if isinstance(row, RejectedRow)]
