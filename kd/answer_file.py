@@ -25,7 +25,7 @@ from kd.answer_forms import (
     rejected_bytes,
     write_parquet,
 )
-from kd.atomic import write_text
+from kd.atomic import sync, write_text
 
 # What must be the same when the work goes on, and what is said where it is not.
 SAME = {
@@ -111,7 +111,7 @@ def open_answers(
             raise InputError(f"{part}: another process is writing it: wait for its end") from None
         journal = _read_journal(part)
         # A stream is gone: what was read of it can't be gone on with.
-        is_new = journal.made_from.get("input") is None or not (journal.rows or journal.is_finished)
+        is_new = journal.made_from.get("input") is None or not journal.rows
         if is_new:
             journal = Journal(made_from)
         elif not resume:
@@ -160,7 +160,9 @@ def _publish(part: Path, target: Path, form: Form, columns: Columns, journal: Jo
         rejected.replace(rejected_path(target))
     if answers.exists():
         if form == "parquet":
-            write_parquet(answers, target, columns)
+            write_parquet(answers, part / "parquet", columns)
+            sync(part / "parquet")
+            (part / "parquet").replace(target)
         else:
             answers.replace(target)
     (part / "journal.json").unlink()

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from data.readers.texts import Form, RejectedRow
 from kd.answer_columns import Columns, Value
-from kd.atomic import new_file
 
 REJECTED_HEADER = b"id,row,line,reason\n"
 # Rows of a Parquet row group.
@@ -39,14 +38,10 @@ def rejected_bytes(rows: Sequence[RejectedRow]) -> bytes:
 
 
 def write_parquet(lines: Path, target: Path, columns: Columns) -> None:
-    """Make a Parquet file of JSON lines, some thousand rows at a time, atomically."""
+    """Make a Parquet file of JSON lines, some thousand rows at a time."""
     fields = zip(columns.names, columns.kinds, strict=True)
     schema = pa.schema([(name, TYPES[kind]) for name, kind in fields])
-    with (
-        new_file(target) as path,
-        lines.open(encoding="utf-8", newline="\n") as file,
-        pq.ParquetWriter(path, schema) as writer,
-    ):
+    with lines.open(encoding="utf-8") as file, pq.ParquetWriter(target, schema) as writer:
         while group := [json.loads(line) for line in islice(file, GROUP_ROWS)]:
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
@@ -64,6 +59,10 @@ def _cell(value: Value) -> str:
 
 
 def _csv(rows: Iterable[Iterable[object]], between: str, line_end: str) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, delimiter=between, lineterminator=line_end).writerows(rows)
-    return text.getvalue().encode()
+    lines = []
+    for row in rows:
+        line = io.StringIO()
+        # The module quotes \r and \n only where its own line end has them.
+        csv.writer(line, delimiter=between, lineterminator="\r\n").writerow(row)
+        lines.append(line.getvalue().removesuffix("\r\n") + line_end)
+    return "".join(lines).encode()

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -112,8 +113,7 @@ def _answer(
 ) -> None:
     """Hand the answers and the rejected rows of each window on."""
     bar = tqdm(desc=name, unit=" rows", initial=done, disable=None, delay=2)
-    # For each shape that a GELU meets oneDNN keeps a kernel, a thousand in a hundred MiB.
-    with bar, torch.backends.mkldnn.flags(enabled=False):
+    with bar, _without_onednn():
         for window in in_windows(rows, _characters):
             texts = [row for row in window if isinstance(row, TextRow)]
             rejected = [row for row in window if isinstance(row, RejectedRow)]
@@ -129,6 +129,20 @@ def _answer(
                     answers.append(values)
             add(answers, sorted(rejected, key=lambda row: row.number))
             bar.update(len(window))
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    """For each shape that a GELU meets oneDNN keeps a kernel: of a thousand, a hundred MiB.
+
+    torch's own GELU is as fast. (mkldnn.flags would do, but sets TF32 as well, which warns.)
+    """
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before  # type: ignore[assignment]
 
 
 def _characters(row: Row) -> int:

@@ -232,7 +232,7 @@ def _prediction(
     probabilities = dict(zip(names, chances.tolist(), strict=False))
     if log_odds is None:
         return Prediction(spec.decode(logits), probabilities)
-    chosen = np.nan_to_num(log_odds, nan=-np.inf) > RATIONALE_THRESHOLD
+    chosen = log_odds > RATIONALE_THRESHOLD
     spans = [text.raw_span(start, end) for start, end in spans_of_tokens(chosen, offsets)]
     return Prediction(
         spec.decode(logits),

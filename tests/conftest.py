@@ -72,3 +72,37 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = BertModel(config, add_pooling_layer=False)
     model.save_pretrained(folder, safe_serialization=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    """The folder of a student of the tiny encoder: three mechanisms, a mood and a rating."""
+    from data.tasks import TaskSpec
+    from student.encoders import load_encoder, load_tokenizer
+    from student.model import new_student
+
+    levels = ("none", "weak", "strong")
+    mechanisms = ("emotional_reactions", "interpretations", "explorations")
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        model = new_student(
+            load_encoder(str(tiny_encoder)),
+            [
+                *(TaskSpec(name, "classification", levels, True, True) for name in mechanisms),
+                TaskSpec("mood", classes=("sad", "glad")),
+                TaskSpec("rating", kind="regression", low=1.0, high=7.0),
+            ],
+            pooling="mean",
+            head="two_layer",
+            attention_heads=2,
+            dropout=0.1,
+            max_tokens=24,
+        )
+    # Fresh heads answer the same to all; these differ from row to row.
+    for name, weights in model.heads.named_parameters():
+        if name.endswith("weight"):
+            weights.data *= 20.0
+    folder = tmp_path_factory.mktemp("tiny_model")
+    model.save_pretrained(folder)
+    load_tokenizer(str(tiny_encoder)).save_pretrained(folder)
+    return folder

@@ -188,7 +188,7 @@ def test_a_runs_folder_that_is_a_file_is_refused(config, tmp_path, capsys):
     ],
 )
 def test_predict_takes_either_a_text_or_two_files(refused, tmp_path, arguments):
-    assert "give either --text, or IN.csv and OUT.csv" in refused("predict", tmp_path, *arguments)
+    assert "give either --text, or IN and OUT" in refused("predict", tmp_path, *arguments)
 
 
 def test_predict_without_a_model_is_refused(refused, tmp_path):

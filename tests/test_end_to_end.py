@@ -236,20 +236,31 @@ def test_answers_may_go_to_a_file_whose_name_holds_brackets(run, tmp_path):
     assert (tmp_path / "of [" / "mine].csv").is_file()
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ("text\nso glad\n \n", "in.csv:3: the text is empty"),
-        ("sentence\nso glad\n", "in.csv:2: no column 'text' or 'response_post'"),
-    ],
-)
-def test_a_file_of_texts_with_a_fault_leaves_no_answers(run, tmp_path, capsys, content, expected):
+def test_rows_that_can_not_be_answered_are_listed_beside_the_answers(run, tmp_path, capsys):
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
-    source.write_text(content)
+    source.write_text("text\nso glad\n \nvery sad\n")
+    kd("predict", run.path, source, target)
+    assert len(target.read_text().splitlines()) == 3
+    listed = tmp_path / "out.csv.rejected.csv"
+    assert listed.read_text() == "id,row,line,reason\n2,2,3,the text is empty\n"
+    said = f"3 rows: 2 answered in {target}, 1 rejected, listed in {listed}\n"
+    assert capsys.readouterr().out == said
+
+
+def test_a_run_without_the_three_mechanisms_can_not_write_the_old_columns(run, tmp_path, capsys):
+    (tmp_path / "in.csv").write_text("text\nso glad\n")
     with pytest.raises(SystemExit, match=r"^2$"):
-        main(["predict", str(run.path), str(source), str(target)])
-    assert expected in capsys.readouterr().err
-    assert not target.exists()
+        main(
+            [
+                "predict",
+                str(run.path),
+                str(tmp_path / "in.csv"),
+                str(tmp_path / "out.csv"),
+                "--legacy",
+            ]
+        )
+    assert "no task 'emotional_reactions': it answers mood, reac" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
 def test_one_text_on_the_command_line_is_answered(run, capsys):

@@ -82,10 +82,7 @@ def read_texts(source: Path | BinaryIO, form: Form) -> Iterator[TextRow | Reject
     newline = "" if form in ("csv", "tsv") else "\n"
     if not isinstance(source, Path):
         stream = TextIOWrapper(source, encoding, errors, newline)
-        try:
-            yield from _numbered(_rows(stream, form, "stdin"))
-        finally:
-            stream.detach()
+        yield from _numbered(_rows(stream, form, "stdin"))
         return
     if not source.is_file():
         raise InputError(f"{source}: no such file: check the path")
