@@ -37,3 +37,14 @@ def run_killed(action: Callable[[], object], at: int) -> bool:
         sys.setprofile(None)
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         os._exit(1)
+
+
+def run_until_whole(action: Callable[[], object], draw: Callable[[], int]) -> int:
+    """Run the action, killed again and again, until it comes to its end; how often it was killed.
+
+    Raises AssertionError where it does not get on.
+    """
+    for kills in range(100):
+        if run_killed(action, draw()):
+            return kills
+    raise AssertionError("killed a hundred times, it has not come to its end")

@@ -4,12 +4,11 @@ import fcntl
 import json
 import multiprocessing
 import random
-from itertools import count
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from killing import run_killed
+from killing import run_killed, run_until_whole
 
 from data.errors import InputError
 from data.readers.texts import RejectedRow
@@ -82,7 +81,7 @@ def test_killed_at_any_call_it_comes_to_the_same_bytes(tmp_path, expected, name)
     A kill before the first window is in the journal leaves nothing to go on from.
     """
     whole = expected(name)
-    for at in count():
+    for at in range(200):
         folder = tmp_path / str(at)
         target = folder / name
         is_whole = run_killed(lambda target=target: write(target, resume=False), at)
@@ -90,8 +89,9 @@ def test_killed_at_any_call_it_comes_to_the_same_bytes(tmp_path, expected, name)
         assert files_of(folder) == whole, f"killed at {at}"
         assert {path.name for path in folder.iterdir()} == whole.keys()
         if is_whole:
-            break
-    assert at > 40
+            assert at > 40
+            return
+    pytest.fail("never came to its end")
 
 
 def test_rows_are_on_the_disk_before_the_journal_tells_of_them(tmp_path, synced):
@@ -107,9 +107,9 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(tmp_path, expected):
     draw = random.Random(0)
     for attempt in range(5):
         target = tmp_path / str(attempt) / "out.csv"
-        kills = 0
-        while not run_killed(lambda target=target: write(target, resume=True), draw.randint(5, 40)):
-            kills += 1
+        kills = run_until_whole(
+            lambda target=target: write(target, resume=True), lambda: draw.randint(5, 40)
+        )
         assert kills > 1
         assert files_of(target.parent) == whole
 
@@ -117,8 +117,8 @@ def test_killed_again_and_again_it_comes_to_the_same_bytes(tmp_path, expected):
 def test_what_stands_behind_the_journal_is_cut_off(tmp_path, expected):
     whole = expected("out.csv")
     target = tmp_path / "new" / "out.csv"
-    while not (target.parent / "out.csv.part" / "journal.json").is_file() or not _rows(target):
-        run_killed(lambda: write(target, resume=True), 45)
+    run_killed(lambda: write(target, resume=True), 45)
+    assert _rows(target)
     for part in ("answers", "rejected"):
         with (target.parent / "out.csv.part" / part).open("ab") as file:
             file.write(b"torn")
@@ -135,11 +135,9 @@ def _rows(target):
 def unfinished(tmp_path):
     """A target with some windows in its journal and no end."""
     target = tmp_path / "out.csv"
-    for at in count(30):
-        run_killed(lambda: write(target, resume=False), at)
-        if _rows(target):
-            return target
-    return None
+    run_killed(lambda: write(target, resume=False), 45)
+    assert _rows(target)
+    return target
 
 
 def test_without_resume_an_unfinished_file_is_refused_and_stays(unfinished):

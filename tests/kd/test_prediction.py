@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from killing import run_killed
+from killing import run_killed, run_until_whole
 
 from data.errors import InputError
 from data.readers.texts import FORMS
@@ -163,11 +163,10 @@ def test_killed_again_and_again_and_gone_on_it_comes_to_the_same_bytes(
     for attempt in range(3):
         target = tmp_path / str(attempt) / f"out.{ending}"
         target.parent.mkdir()
-        kills = 0
-        while not run_killed(
-            lambda target=target: run(tiny_model, source, target, resume=True), draw.randint(25, 60)
-        ):
-            kills += 1
+        kills = run_until_whole(
+            lambda target=target: run(tiny_model, source, target, resume=True),
+            lambda: draw.randint(25, 60),
+        )
         assert kills > 1
         assert target.read_bytes() == whole.read_bytes()
         listed, expected = (path.with_name(f"{path.name}.rejected.csv") for path in (target, whole))
