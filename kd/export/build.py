@@ -18,13 +18,13 @@ from data.encoding import EncodedTable, encode_table
 from data.errors import InputError
 from data.tasks import TASKS_FILE
 from kd.atomic import new_folder
+from kd.environment import versions
 from kd.evaluation import score
 from kd.export.certificate import LARGEST_DIFFERENCE, check, precision_report
 from kd.export.hub import CERTIFICATE
 from kd.export.per_task import write_per_task
 from kd.export.readme import readme
 from kd.report.answers import read_run
-from kd.report.provenance import versions
 from kd.run_folder import model_files
 from student.encoders import load_tokenizer
 from student.inference import RATIONALE_THRESHOLD, compute_logits
