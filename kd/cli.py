@@ -28,6 +28,7 @@ from kd.dry_run import describe
 from kd.export.command import export
 from kd.hardware import by_main_process, leave_processes, processes
 from kd.interruption import Stopped
+from kd.page.command import demo
 from kd.pipeline import run_all
 from kd.predict_command import predict
 from kd.report.build import make_report
@@ -43,7 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Distil single-task teachers of empathy, emotion and sentiment into one student.",
 )
-for command in (data, teach, label, distill, evaluate, export):
+for command in (data, teach, label, distill, evaluate, export, demo):
     app.command()(command)
 
 

@@ -1,0 +1,1 @@
+"""A page for a browser in which the student itself runs: built as a folder, served on localhost."""
