@@ -1,7 +1,10 @@
 """Fixtures that every folder shares: the public data, and two encoders that differ."""
 
+import shutil
 import string
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -106,3 +109,23 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> 
     model.save_pretrained(folder)
     load_tokenizer(str(tiny_encoder)).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; open while one file's tests run, as its event loop blocks others'."""
+    from playwright.sync_api import sync_playwright
+
+    found = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
+    if found is None:
+        pytest.skip("no Chromium: install Debian's package chromium to test the pages")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield opened
+        opened.close()

@@ -160,26 +160,6 @@ def test_with_examples_the_texts_are_in_the_page_alone(run):
             assert any(words in content for words in runs) == (path.name == "index.html")
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium that reaches nothing but files."""
-    from playwright.sync_api import sync_playwright
-
-    found = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    if found is None:
-        pytest.skip("no Chromium: install Debian's package chromium to test the page")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield opened
-        opened.close()
-
-
 @pytest.fixture(params=[(1280, "light"), (400, "dark")], ids=["wide", "narrow"])
 def page(request, browser, run):
     """The report's page, opened from its file with the network off; nothing may go wrong."""
