@@ -1,5 +1,6 @@
 """Serving the page's folder on this machine alone."""
 
+import sys
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -44,13 +45,22 @@ class PageHandler(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-def page_server(folder: Path, port: int) -> ThreadingHTTPServer:
+class PageServer(ThreadingHTTPServer):
+    """Stays silent when a browser leaves in the middle of a file."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report what went wrong, unless the other side went away."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def page_server(folder: Path, port: int) -> PageServer:
     """A server of a folder's files on this machine's own address; port 0 takes any free one.
 
     Raises InputError when the port can't be had.
     """
     try:
-        return ThreadingHTTPServer((ADDRESS, port), partial(PageHandler, directory=str(folder)))
+        return PageServer((ADDRESS, port), partial(PageHandler, directory=str(folder)))
     except OSError as error:
         raise InputError(
             f"--port: {port}: {error.strerror}: give another, or 0 for any free one"

@@ -1,13 +1,15 @@
-"""Fixtures of the page's tests: a small exported student made by hand, and the built scripts."""
+"""Fixtures of the page's tests: a small exported student made by hand, its page, and typing."""
 
 import json
 import shutil
+import threading
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from kd.page.build import VENDOR
+from kd.page.build import VENDOR, make_page
+from kd.page.serve import page_server
 
 TASKS = [
     {"name": "mood", "classes": ["sad", "glad | <b>"]},
@@ -21,6 +23,12 @@ DEFAULTS = {
     "low": 0.0, "high": 1.0, "rationale_threshold": 0.5, "max_tokens": 24,
 }  # fmt: skip
 HIDDEN = 8
+# What was typed, without waiting for each of the two fields.
+TYPE = """([text, context]) => {
+    document.getElementById("context").value = context;
+    document.getElementById("text").value = text;
+    document.getElementById("text").dispatchEvent(new Event("input", { bubbles: true }));
+}"""
 
 
 def write_graph(path, vocabulary):
@@ -93,3 +101,60 @@ def built():
     """Leave the test out where the page's scripts were never built."""
     if not VENDOR.is_dir():
         pytest.skip("the page is not built: run bash scripts/build_page.sh to test it")
+
+
+@pytest.fixture(scope="module")
+def address(built, exported, tmp_path_factory):
+    """Where the page of the small student is served."""
+    folder = tmp_path_factory.mktemp("page") / "page"
+    make_page(exported, folder)
+    with page_server(folder, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def opened(browser, address):
+    """(the loaded page with the network off, what went wrong or out since)."""
+    context = browser.new_context(viewport={"width": 400, "height": 900}, color_scheme="dark")
+    page, mistakes = context.new_page(), []
+    page.on("console", lambda message: mistakes.append(message.text))
+    page.on("pageerror", lambda error: mistakes.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((address, "blob:", "data:"))
+            else mistakes.append(request.url)
+        ),
+    )
+    page.goto(address)
+    page.wait_for_selector("#status:text('Ready.'), #failure:visible")
+    assert page.inner_text("#failure") == ""
+    page.on("request", lambda request: mistakes.append(request.url))
+    context.set_offline(True)
+    yield page, mistakes
+    context.close()
+
+
+@pytest.fixture
+def page(opened):
+    """The page with empty fields; nothing may go wrong or out while a test uses it."""
+    loaded, mistakes = opened
+    loaded.set_viewport_size({"width": 400, "height": 900})
+    loaded.get_by_role("button", name="Clear").click()
+    loaded.wait_for_selector("#status:text('Ready.')")
+    yield loaded
+    assert mistakes == []
+
+
+@pytest.fixture(scope="session")
+def ask():
+    """A function that types both texts at once and waits for the answers."""
+
+    def ask(page, text, context):
+        page.evaluate(TYPE, [text, context])
+        page.wait_for_selector("#status:text('Answered')")
+
+    return ask

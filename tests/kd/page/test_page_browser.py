@@ -1,7 +1,6 @@
-"""Tests of the page in a browser: the student's answers, the network off, and how it reads."""
+"""Tests of the page in a browser: its answers are the student's, and nothing leaves it."""
 
 import json
-import threading
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from tokenizers import Tokenizer
 from data.cleaning import clean
 from data.rationales import spans_of_tokens
 from kd.page.build import make_page
-from kd.page.serve import page_server
 
 POST = "i lost my job today and i feel like a failure"
 REPLY = "I am so sorry, that must be very hard. What did they say to you?"
@@ -26,12 +24,6 @@ PAIRS = {
     "special tokens": ("so [SEP] sorry [MASK]", "[CLS] sad"),
     "nothing but a sign": ("\u00ad", "sad"),
 }  # fmt: skip
-# What was typed, without waiting for each of the two fields.
-TYPE = """([text, context]) => {
-    document.getElementById("context").value = context;
-    document.getElementById("text").value = text;
-    document.getElementById("text").dispatchEvent(new Event("input", { bubbles: true }));
-}"""
 # Spans of the marked text by task, in characters; touching pieces of one quote are one.
 MARKS = """() => {
     const spans = {};
@@ -95,58 +87,6 @@ def expected(folder, text, context):
     return answers
 
 
-@pytest.fixture(scope="module")
-def address(built, exported, tmp_path_factory):
-    """Where the page of the small student is served."""
-    folder = tmp_path_factory.mktemp("page") / "page"
-    make_page(exported, folder)
-    with page_server(folder, 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def opened(browser, address):
-    """(the loaded page with the network off, what went wrong or out since)."""
-    context = browser.new_context(viewport={"width": 400, "height": 900}, color_scheme="dark")
-    page, mistakes = context.new_page(), []
-    page.on("console", lambda message: mistakes.append(message.text))
-    page.on("pageerror", lambda error: mistakes.append(str(error)))
-    page.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith((address, "blob:", "data:"))
-            else mistakes.append(request.url)
-        ),
-    )
-    page.goto(address)
-    page.wait_for_selector("#status:text('Ready.'), #failure:visible")
-    assert page.inner_text("#failure") == ""
-    page.on("request", lambda request: mistakes.append(request.url))
-    context.set_offline(True)
-    yield page, mistakes
-    context.close()
-
-
-@pytest.fixture
-def page(opened):
-    """The page with empty fields; nothing may go wrong or out while a test uses it."""
-    loaded, mistakes = opened
-    loaded.set_viewport_size({"width": 400, "height": 900})
-    loaded.get_by_role("button", name="Clear").click()
-    loaded.wait_for_selector("#status:text('Ready.')")
-    yield loaded
-    assert mistakes == []
-
-
-def ask(page, text, context):
-    """Type both texts at once and wait for the answers."""
-    page.evaluate(TYPE, [text, context])
-    page.wait_for_selector("#status:text('Answered')")
-
-
 def check(shown, answers):
     """What a section shows is what is expected, the tasks that quote first."""
     assert {card["task"] for card in shown} == set(answers)
@@ -158,7 +98,7 @@ def check(shown, answers):
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_the_answers_are_those_of_onnxruntime_in_python(name, page, exported):
+def test_the_answers_are_those_of_onnxruntime_in_python(name, page, exported, ask):
     text, context = PAIRS[name]
     ask(page, text, context)
     answers = expected(exported, text, context)
@@ -184,34 +124,35 @@ def test_the_pairs_have_every_kind_of_answer(exported):
     assert any(overlaps)
 
 
-def test_text_that_looks_like_markup_shows_as_text(page):
+def test_text_that_looks_like_markup_shows_as_text(page, ask):
     ask(page, *PAIRS["markup"])
     assert page.query_selector("#results img, #results b, #results script") is None
     assert page.title() == "How is this reply worded?"
 
 
-def test_a_reply_alone_has_answers_to_the_tasks_that_read_no_post(page, exported):
+def test_a_reply_alone_has_answers_to_the_tasks_that_read_no_post(page, exported, ask):
     ask(page, REPLY, "  \n")
     check(page.evaluate(SHOWN, "reply"), expected(exported, REPLY, ""))
     assert page.query_selector("[data-text=post]") is None
     assert "there is no post" in page.inner_text("#results")
 
 
-def test_a_post_alone_has_answers_about_itself(page, exported):
+def test_a_post_alone_has_answers_about_itself(page, exported, ask):
     ask(page, " ", POST)
     check(page.evaluate(SHOWN, "post"), expected(exported, POST, ""))
     assert page.query_selector("[data-text=reply]") is None
 
 
-def test_without_texts_there_is_no_answer(page):
+def test_without_texts_there_is_no_answer(page, ask):
     ask(page, REPLY, POST)
-    page.evaluate(TYPE, ["&nbsp;\u200b", ""])
+    page.get_by_label("Post").fill("")
+    page.get_by_label("Reply").fill("&nbsp;\u200b")
     page.wait_for_selector("#status:text('Ready.')")
     assert page.query_selector_all("#results article") == []
     assert "answers appear here" in page.inner_text("#results")
 
 
-def test_what_was_not_read_is_set_back_and_told(page, exported):
+def test_what_was_not_read_is_set_back_and_told(page, exported, ask):
     text, context = PAIRS["too long"]
     ask(page, text, context)
     unread = page.text_content("[data-text=reply] .unread")
@@ -262,49 +203,6 @@ def test_answers_follow_the_typing_and_never_stand_under_another_text(browser, a
     page.close()
 
 
-def test_a_screen_reader_is_told_the_answers_once_the_typing_rests(page, exported):
-    ask(page, REPLY, POST)
-    told = page.locator("#said[role=status][aria-live=polite]")
-    answers = expected(exported, REPLY, POST)
-    expect(told).to_contain_text(f"age: {answers['age'][0]}")
-    for task, (answer, _, spans) in answers.items():
-        assert f"{task.replace('_', ' ')}: {answer}" in told.text_content()
-        for start, end in spans:
-            assert f"“{REPLY[start:end]}”" in told.text_content()
-
-
-def test_the_keyboard_reaches_every_control_and_shows_where_it_is(page):
-    page.get_by_label("Post").focus()
-    reached = []
-    for _ in range(6):
-        reached.append(page.evaluate("document.activeElement.textContent.trim()"
-                                     " || document.activeElement.id"))  # fmt: skip
-        outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
-        assert float(outline.removesuffix("px")) >= 2
-        page.keyboard.press("Tab")
-    assert reached == ["context", "text", "A warm reply", "A curt reply", "A question back",
-                       "Clear"]  # fmt: skip
-    page.get_by_role("button", name="A curt reply").press("Enter")
-    page.wait_for_selector("#status:text('Answered')")
-    assert "get over it" in page.input_value("#text")
-
-
-@pytest.mark.parametrize("width", [320, 400, 1280])
-def test_the_page_fits_its_window(width, page):
-    page.set_viewport_size({"width": width, "height": 900})
-    ask(page, "so sorry " + "x" * 300, "y" * 300)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for card in page.query_selector_all("article"):
-        box = card.bounding_box()
-        assert box["x"] >= 0
-        assert box["x"] + box["width"] <= width
-
-
-def test_the_limits_stand_before_the_fields(page):
-    text = page.inner_text("main")
-    assert text.index("Not for diagnosing anybody") < text.index("Post")
-
-
 def test_neither_page_nor_worker_can_connect_even_to_its_own_server(browser, address):
     page = browser.new_page()
     page.goto(address)
@@ -315,7 +213,9 @@ def test_neither_page_nor_worker_can_connect_even_to_its_own_server(browser, add
     page.close()
 
 
-def test_the_folder_opens_from_a_disk_under_the_same_policy(browser, built, exported, tmp_path):
+def test_the_folder_opens_from_a_disk_under_the_same_policy(
+    browser, built, exported, tmp_path, ask
+):
     make_page(exported, tmp_path / "page")
     context = browser.new_context(offline=True)
     page, mistakes = context.new_page(), []

@@ -144,6 +144,20 @@ def test_the_server_gives_files_with_their_kind_and_policy_and_logs_nothing(fold
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_browser_that_leaves_is_no_error(capfd):
+    with page_server(Path(), 0) as server:
+        try:
+            raise BrokenPipeError
+        except BrokenPipeError:
+            server.handle_error(None, ("127.0.0.1", 1))
+        assert capfd.readouterr().err == ""
+        try:
+            raise ValueError("a fault of ours")
+        except ValueError:
+            server.handle_error(None, ("127.0.0.1", 1))
+    assert "a fault of ours" in capfd.readouterr().err
+
+
 def test_a_port_in_use_ends_in_one_line(exported, capsys):
     with page_server(Path(), 0) as server, pytest.raises(SystemExit, match=r"^2$"):
         main(["demo", str(exported), "--port", str(server.server_port)])
