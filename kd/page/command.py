@@ -34,6 +34,6 @@ def demo(
         folder = Path(name) / "page"
         with page_server(folder, port) as server:
             make_page(model, folder)
-            out.print(f"http://{ADDRESS}:{server.server_port}/ (Ctrl-C ends it)", markup=False)
             with suppress(KeyboardInterrupt):
+                out.print(f"http://{ADDRESS}:{server.server_port}/ (Ctrl-C ends it)", markup=False)
                 server.serve_forever()
