@@ -74,7 +74,7 @@ if __name__ == "__main__":
         for number, row in enumerate(rows, 1):
             text = row.get("text") or row.get("response_post") or ""
             post = row.get("context") or row.get("seeker_post") or ""
-            if None in row or not clean(text)[0]:
-                raise ValueError(f"row {number}: has no text, or more cells than the header")
+            if None in row or "\0" in text + post or not clean(text)[0]:
+                raise ValueError(f"row {number}: no text, a NUL, or more cells than the header")
             answers = dict(answers_of(tokenizer, session, tasks, text, post))
             sys.stdout.write(json.dumps({"id": row.get("id") or number, "answers": answers}) + "\n")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from kd.export.certificate import asked_rows
 from kd.prediction_files import write_predictions
 from kd.run_folder import RunFolder, content_key, model_files
 from kd.stages.data import read_tables
+from kd.stages.evaluate import inputs_key
 from student.encoders import load_encoder, load_tokenizer
 from student.inference import compute_logits
 from student.model import new_student
@@ -109,8 +111,12 @@ def run(tmp_path_factory, tiny_encoder):
     metrics = {
         "splits_hash": profile["hash"],
         "student_hash": content_key(files=model_files(run.student)),
+        "inputs": inputs_key(config, run, profile["hash"]),
     }
-    run.metrics.write_text(json.dumps(metrics))
+    weights = run.student / "model.safetensors"
+    run.once("distill", "by this fixture", lambda: None, result=weights)
+    write = partial(run.metrics.write_text, json.dumps(metrics))
+    run.once("evaluate", "by this fixture", write, result=run.metrics)
     return run
 
 

@@ -29,7 +29,7 @@ TEXTS = [
     "so \U0001f600\U0001f44d\U0001f3fd happy 👨‍👩‍👧 and great for us",
     "שלום לך, so sorry يوم سعيد",
     "a\ttab\tand\ta great day",
-    "one \x00 day it \x07 was happy",
+    "one \x01 day it \x07 was happy",
     "[SEP] this [PAD] was [CLS] great [MASK]",
     "\u200bso\u2060 happy\ufeff",
     "é\u0301 naïve ﬁne ß",
@@ -149,8 +149,8 @@ def test_a_table_from_a_spreadsheet_begins_with_a_mark_that_is_no_text(ask, tmp_
     assert [answer["id"] for answer in answers] == [1, 2]
 
 
-def test_a_text_of_a_million_letters_is_answered(ask, predictor):
-    text = "so &amp; happy " * 70_000
+def test_a_text_of_nearly_a_million_characters_is_answered(ask, predictor):
+    text = "so &amp; happy " * 66_000
     status, answers, error = ask(stdin=text.encode())
     assert (status, error) == (0, "")
     assert_same(answers, predictor([text]), [text])
@@ -165,15 +165,16 @@ def test_no_texts_give_no_answers(ask, tmp_path):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"text\nso good\n  \n", "row 2: has no text"),
-        (b"text\n&nbsp;\n", "row 1: has no text"),
-        (b"sentence\nso good\n", "row 1: has no text"),
-        (b"text\nso good, so sad\n", "row 1: has no text, or more cells than the header"),
+        (b"text\nso good\n  \n", "row 2: no text"),
+        (b"text\n&nbsp;\n", "row 1: no text"),
+        (b"sentence\nso good\n", "row 1: no text"),
+        (b"text\nso good, so sad\n", "row 1: no text, a NUL, or more cells than the header"),
+        (b"text\nso \x00 good\n", "row 1: no text, a NUL"),
         (b'text\n"so good\n', "unexpected end of data"),
         (b"text\nso \xed\xa0\xbd good\n", "can't decode byte 0xed"),
         (b"text\n" + b"so good " * 130_000, "field larger than field limit"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_a_table_with_a_fault_is_refused_in_one_line(ask, tmp_path, content, expected):
     (tmp_path / "in.csv").write_bytes(content)
