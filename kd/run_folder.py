@@ -67,6 +67,11 @@ class RunFolder:
         return self.path / "report"
 
     @property
+    def export(self) -> Path:
+        """The student as a folder that runs without kd, and where its certificate is looked for."""
+        return self.path / "export"
+
+    @property
     def logs(self) -> Path:
         """JSON lines and TensorBoard files, one training each."""
         return self.path / "logs"

@@ -1,23 +1,21 @@
-"""The logits of a student's ONNX file on every row of an encoded table."""
+"""A student's ONNX file at work: its answers to a batch, and its logits on every row of a table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from data.batches import Batch
-from data.encoding import EncodedTable
+from data.encoding import EncodedTable, Floats
 from data.tasks import TaskSpec
 from student.inference import Answer, Logits, collect_logits
 from student.onnx_export import rationale_output
 
 
-def compute_onnx_logits(
-    path: Path, specs: Sequence[TaskSpec], table: EncodedTable, *, progress: str | None = None
-) -> Logits:
-    """Logits of all rows, on the processor, by as many threads as torch uses.
+def open_graph(path: Path) -> Callable[[Batch], dict[str, Floats]]:
+    """A function from a batch to the graph's outputs by name, on the processor.
 
-    progress names the bar shown in a terminal; None shows none.
+    It takes as many threads as torch does now.
     """
     import onnxruntime
 
@@ -27,9 +25,21 @@ def compute_onnx_logits(
     inputs = [each.name for each in session.get_inputs()]
     outputs = [each.name for each in session.get_outputs()]
 
-    def answer(batch: Batch) -> Answer:
+    def answer(batch: Batch) -> dict[str, Floats]:
         values = session.run(outputs, {name: getattr(batch, name).numpy() for name in inputs})
-        found = dict(zip(outputs, values, strict=True))
+        return dict(zip(outputs, values, strict=True))
+
+    return answer
+
+
+def compute_onnx_logits(
+    path: Path, specs: Sequence[TaskSpec], table: EncodedTable, *, progress: str | None = None
+) -> Logits:
+    """Logits of all rows; progress names the bar shown in a terminal, None shows none."""
+    graph = open_graph(path)
+
+    def answer(batch: Batch) -> Answer:
+        found = graph(batch)
         quoting = [spec.name for spec in specs if spec.has_rationale]
         return (
             {spec.name: found[spec.name] for spec in specs},

@@ -20,8 +20,7 @@ from data.tasks import TASKS_FILE
 from kd.atomic import new_folder
 from kd.environment import versions
 from kd.evaluation import score
-from kd.export.certificate import LARGEST_DIFFERENCE, check, precision_report
-from kd.export.hub import CERTIFICATE
+from kd.export.certificate import CERTIFICATE, LARGEST_DIFFERENCE, check, precision_report
 from kd.export.per_task import write_per_task
 from kd.export.readme import readme
 from kd.report.answers import read_run

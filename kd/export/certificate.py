@@ -16,6 +16,7 @@ from data.tasks import TaskSpec
 from kd.evaluation import score
 from student.inference import RATIONALE_THRESHOLD, Logits
 
+CERTIFICATE = "CERTIFICATE.json"
 # The float32 graph computes the same in another order: what remains is rounding.
 LARGEST_DIFFERENCE = 1e-4
 # The share of a regression's scale within which two values are the same answer.

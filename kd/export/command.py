@@ -11,6 +11,7 @@ from kd.export.build import PRECISIONS, export_run, named_precisions
 from kd.export.hub import check_repository, push
 from kd.export.readme import least_agreement
 from kd.hardware import by_main_process, processes
+from kd.run_folder import RunFolder
 
 
 def export(
@@ -32,7 +33,7 @@ def export(
     public: Annotated[bool, typer.Option("--public", help="upload it for everybody")] = False,
 ) -> None:
     """Write the student as a folder that runs without kd: ONNX graphs, predict.py, certificate."""
-    precisions, target = named_precisions(precision), to or run / "export"
+    precisions, target = named_precisions(precision), to or RunFolder(run).export
     if push_to_hub is not None:
         check_repository(push_to_hub)
     found: dict[str, Any] = {}

@@ -9,8 +9,7 @@ from httpx2 import HTTPError
 from huggingface_hub import HfApi
 
 from data.errors import InputError
-
-CERTIFICATE = "CERTIFICATE.json"
+from kd.export.certificate import CERTIFICATE
 
 
 def check_repository(repository: str) -> None:

@@ -12,6 +12,7 @@ from kd.report.card import model_card
 from kd.report.controls import controls_section
 from kd.report.cost import cost_section, measure, systems_of
 from kd.report.examples import disagreements, examples_of
+from kd.report.exported import exported_systems
 from kd.report.interference import interference_section
 from kd.report.pages import FILES, write_pages
 from kd.report.provenance import provenance_section
@@ -56,7 +57,8 @@ def make_report(
     seed = finished.config.seed
     trainings = trainings_of(finished, others)
     named = dict(zip(labels(finished, others), others, strict=True))
-    cost = measure(systems_of(finished, rows, named), finished.test, seed)
+    systems = [*systems_of(finished, rows, named), *exported_systems(finished)]
+    cost = measure(systems, finished.test, seed)
     verdict = verdict_section(finished, rows, cost)
     study = f"kd study {finished.shown_config} --arms single,multi,annealed --seeds 3"
     sections = [

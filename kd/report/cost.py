@@ -1,7 +1,7 @@
 """What a system of models costs: size, latency and throughput, taken in turns in one run."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from kd.report.verdict import TaskVerdict
 from kd.run_folder import check_model
 from student.encoders import load_tokenizer
 from student.model import StudentModel
+from student.onnx_inference import open_graph
 
 PAIRS = 32
 BATCH = 32
@@ -28,11 +29,15 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class System:
-    """Models that together answer every task, and the mean of their main scores over the tasks."""
+    """Models that together answer every task, and the mean of their main scores over the tasks.
+
+    graph: the ONNX file that the one model runs as, in onnxruntime; None runs them in PyTorch.
+    """
 
     name: str
     folders: Sequence[Path]
     score: float | None
+    graph: Path | None = None
 
 
 def systems_of(
@@ -70,7 +75,9 @@ def measure(systems: Sequence[System], test: Dataset, seed: int) -> dict[str, An
     Throughput: pairs a second in batches of 32. The systems take turns row by row.
     """
     pairs = _pairs(test, seed)
-    loaded = [[_Loaded(folder, pairs) for folder in system.folders] for system in systems]
+    loaded = [
+        [_Loaded(folder, pairs, system.graph) for folder in system.folders] for system in systems
+    ]
     with torch.inference_mode():
         singles = _in_turns(loaded, [np.array([row]) for row in range(len(pairs))])
         batches = _in_turns(loaded, [np.arange(len(pairs))] * ROUNDS)
@@ -98,13 +105,18 @@ def measure(systems: Sequence[System], test: Dataset, seed: int) -> dict[str, An
 class _Loaded:
     """A model with the pairs as its own tokenizer reads them."""
 
-    def __init__(self, folder: Path, pairs: Dataset) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = StudentModel.from_pretrained(folder).eval().to(self.device)  # type: ignore[arg-type]
-        sizes = [(p.numel(), p.element_size()) for p in self.model.parameters()]
+    def __init__(self, folder: Path, pairs: Dataset, graph: Path | None) -> None:
+        on_gpu = torch.cuda.is_available() and graph is None
+        self.device = torch.device("cuda" if on_gpu else "cpu")
+        model = StudentModel.from_pretrained(folder).eval().to(self.device)  # type: ignore[arg-type]
+        sizes = [(p.numel(), p.element_size()) for p in model.parameters()]
         self.parameters = sum(count for count, _ in sizes)
         self.megabytes = sum(count * size for count, size in sizes) / 1e6
-        limit = self.model.config.max_tokens
+        self.answer: Callable[[Batch], object] = lambda batch: model(*batch.inputs())
+        if graph is not None:
+            self.megabytes = graph.stat().st_size / 1e6
+            self.answer = open_graph(graph)
+        limit = model.config.max_tokens
         self.table = encode_table(pairs, load_tokenizer(str(folder)), [], max_tokens=limit)
 
     def batch(self, rows: np.ndarray[Any, Any]) -> Batch:
@@ -130,7 +142,7 @@ def _in_turns(
             _finish()
             start = time.perf_counter()
             for model, batch in zip(models, batches, strict=True):
-                model.model(*batch.inputs())
+                model.answer(batch)
             _finish()
             if number:
                 seconds[place].append(time.perf_counter() - start)
@@ -165,8 +177,9 @@ def cost_section(cost: dict[str, Any]) -> Section:
         "a GPU" if cost["device"] == "cuda" else f"CPU with {threads} thread{'s'[: threads - 1]}"
     )
     sentences = [
-        f"Measured when this report was made, on {cost['pairs']} test rows, on {where}, fp32, "
-        "tokenizing left out, the systems taking turns row by row. A system answers all tasks; "
+        f"Measured when this report was made, on {cost['pairs']} test rows, on {where}, in "
+        "PyTorch in fp32, or in onnxruntime where the name says a precision, tokenizing left out, "
+        "the systems taking turns row by row. A system answers all tasks; "
         "its score is the mean over the tasks. Full points are on the Pareto front, joined by the "
         "line: no other system is at once better and cheaper."
     ]
