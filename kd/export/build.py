@@ -24,7 +24,7 @@ from kd.export.certificate import CERTIFICATE, LARGEST_DIFFERENCE, check, precis
 from kd.export.per_task import write_per_task
 from kd.export.readme import readme
 from kd.report.answers import read_run
-from kd.run_folder import model_files
+from kd.run_folder import content_key, model_files
 from student.encoders import load_tokenizer
 from student.inference import RATIONALE_THRESHOLD, compute_logits
 from student.model import StudentModel
@@ -82,7 +82,7 @@ def export_run(
         check_tokens(folder / "tokenizer.json", rows, dev, model.config.max_tokens)
         certificate: dict[str, Any] = {
             "name": finished.config.name,
-            "student_hash": finished.metrics["student_hash"],
+            "student_hash": content_key(files=model_files(student)),
             "splits_hash": finished.profile["hash"],
             "dev_rows": len(dev),
             "limits": {"fp32_difference": LARGEST_DIFFERENCE, "label_agreement": agreement},

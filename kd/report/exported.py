@@ -3,6 +3,7 @@
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from kd.evaluation import score
 from kd.export.certificate import CERTIFICATE
 from kd.report.answers import FinishedRun
 from kd.report.cost import System
+from kd.run_folder import content_key, model_files
 from student.encoders import load_tokenizer
 from student.model import StudentModel
 from student.onnx_inference import compute_onnx_logits
@@ -22,12 +24,11 @@ def exported_systems(finished: FinishedRun) -> list[System]:
     Their scores are the means of the tasks' main scores, as the other systems'.
     """
     folder = finished.run.export
-    certificate = _certificate(folder)
-    if certificate.get("student_hash") != finished.metrics.get("student_hash", ""):
-        return []
-    if find_spec("onnxruntime") is None:
-        return []
     student = finished.run.student
+    certificate = _certificate(folder)
+    is_this = certificate.get("student_hash") == content_key(files=model_files(student))
+    if not is_this or find_spec("onnxruntime") is None:
+        return []
     model = StudentModel.from_pretrained(student)
     limit = model.config.max_tokens
     table = encode_table(finished.test, load_tokenizer(str(student)), model.specs, max_tokens=limit)
@@ -41,9 +42,6 @@ def exported_systems(finished: FinishedRun) -> list[System]:
     return found
 
 
-def _certificate(folder: Path) -> dict[str, dict[str, dict[str, str]]]:
+def _certificate(folder: Path) -> dict[str, Any]:
     path = folder / CERTIFICATE
-    if not path.is_file():
-        return {}
-    found: dict[str, dict[str, dict[str, str]]] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -14,7 +14,7 @@ from kd.config import Config
 from kd.export.build import export_run
 from kd.export.certificate import asked_rows
 from kd.prediction_files import write_predictions
-from kd.run_folder import RunFolder, content_key, model_files
+from kd.run_folder import RunFolder
 from kd.stages.data import read_tables
 from kd.stages.evaluate import inputs_key
 from student.encoders import load_encoder, load_tokenizer
@@ -110,7 +110,6 @@ def run(tmp_path_factory, tiny_encoder):
         write_predictions(run.predictions / f"student-{spec.name}-test.csv", spec, test, answers)
     metrics = {
         "splits_hash": profile["hash"],
-        "student_hash": content_key(files=model_files(run.student)),
         "inputs": inputs_key(config, run, profile["hash"]),
     }
     weights = run.student / "model.safetensors"
