@@ -3,6 +3,7 @@
 They are narrow enough for a phone and stand side by side on a wide screen.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import Any
@@ -15,6 +16,8 @@ COLOURS = {"teacher": "#d97706", "student": "#3b82f6"}
 GREY = "#7c7f86"
 OTHERS = ["#16a34a", "#dc2626", "#0891b2", "#c026d3", "#a16207", GREY, "#4f46e5", "#65a30d"]
 WIDTH = 300
+# Pixels of a letter and of a line of a point's name.
+LETTER, LINE = 5.5, 14
 TEXT = "currentColor"
 # More would touch each other in so narrow a chart.
 FEW_TICKS = alt.Axis(tickCount=4)
@@ -140,13 +143,15 @@ def curves(rows: Rows, *, order: Sequence[str], y: str) -> alt.TopLevelMixin:
 
 
 def cost(rows: Rows, *, x: str, title: str) -> alt.TopLevelMixin:
-    """Mean score over a cost, a point a model, the Pareto front joined by a line."""
-    data = alt.Data(values=list(rows))
-    widest = 1.2 * max(row[x] for row in rows)
+    """Mean score over a cost (logarithmic), a point a system, the Pareto front joined by a line."""
+    low, high = min(row[x] for row in rows) / 1.8, max(row[x] for row in rows) * 1.8
+    data = alt.Data(values=_lifted(rows, x, low, high))
     names = [row["name"] for row in rows]
     known = {"teachers": COLOURS["teacher"], "student": COLOURS["student"]}
     colours = [known.get(name, GREY) for name in names]
-    at = alt.X(f"{x}:Q", title=title, scale=alt.Scale(domain=[0, widest]))
+    scale = alt.Scale(type="log", domain=[low, high], nice=False)
+    at = alt.X(f"{x}:Q", title=title, scale=scale, axis=alt.Axis(labelOverlap="greedy"))
+    colour = alt.Scale(domain=names, range=colours)
     base = alt.Chart(data).encode(
         x=at,
         y=alt.Y("score:Q", title="mean score over tasks", scale=alt.Scale(zero=False, padding=24)),
@@ -155,11 +160,25 @@ def cost(rows: Rows, *, x: str, title: str) -> alt.TopLevelMixin:
     return alt.layer(
         front.mark_line(color=TEXT, opacity=0.4, strokeDash=[4, 4], interpolate="step-after"),
         base.mark_point(filled=True, size=90, opacity=1, strokeWidth=2).encode(
-            color=alt.Color("name:N", legend=None, scale=alt.Scale(domain=names, range=colours)),
+            fill=alt.Fill("name:N", legend=None, scale=colour),
+            stroke=alt.Stroke("name:N", legend=None, scale=colour),
             fillOpacity=alt.condition(f"datum.front_{x}", alt.value(1), alt.value(0)),
         ),
-        base.mark_text(color=TEXT, dy=-12).encode(text="name:N"),
+        base.mark_text(color=TEXT, dy=alt.expr("datum.lift")).encode(text="name:N"),
     ).properties(width=WIDTH, height=220)
+
+
+def _lifted(rows: Rows, x: str, low: float, high: float) -> list[dict[str, Any]]:
+    """The rows with the pixels by which their names are lifted, so that no two overlap."""
+    ends: list[float] = []  # the right end of the last name, a line of names each
+    found = []
+    for row in sorted(rows, key=lambda row: row[x]):
+        middle = WIDTH * math.log(row[x] / low) / math.log(high / low)
+        half = LETTER * len(row["name"]) / 2
+        line = next((n for n, end in enumerate(ends) if end < middle - half), len(ends))
+        ends[line:] = [middle + half, *ends[line + 1 :]]
+        found.append({**row, "lift": -12 - LINE * line})
+    return found
 
 
 def arms(rows: Rows, *, title: str, order: Sequence[str]) -> alt.TopLevelMixin:

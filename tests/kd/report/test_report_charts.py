@@ -53,7 +53,17 @@ def test_the_cost_joins_the_front_and_fills_its_points_alone():
     line, points, _ = found["layer"]
     assert line["transform"] == [{"filter": "datum.front_latency"}]
     assert points["encoding"]["fillOpacity"]["condition"]["test"] == "datum.front_latency"
-    assert points["encoding"]["x"]["scale"]["domain"] == [0, pytest.approx(2.4)]
+    assert points["encoding"]["x"]["scale"]["type"] == "log"
+    assert points["encoding"]["x"]["scale"]["domain"] == pytest.approx([2 / 1.8, 3.6])
+
+
+def test_names_of_systems_of_nearly_one_cost_stand_above_each_other():
+    costs = {"teachers": 200.0, "student": 17.0, "student fp32": 8.2, "student fp16": 8.2}
+    rows = [{"name": name, "score": 0.5, "latency": cost, "front_latency": True}
+            for name, cost in costs.items()]  # fmt: skip
+    points = charts.cost(rows, x="latency", title="ms").to_dict()["data"]["values"]
+    lifts = {point["name"]: point["lift"] for point in points}
+    assert lifts == {"student fp32": -12, "student fp16": -26, "student": -40, "teachers": -12}
 
 
 def test_the_band_of_an_interval_chart_goes_from_minus_to_plus_the_margin():
