@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets everything up, then trains five teachers and a student on the embedded samples.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/setup.sh" demo
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh" demo,export
 
 echo "Running the main job: kd run configs/demo.yaml"
 kd run configs/demo.yaml
