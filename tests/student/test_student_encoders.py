@@ -25,6 +25,7 @@ from transformers import (
 from data.errors import InputError
 from student import encoders
 from student.encoders import (
+    check_length,
     cut_layers,
     encode,
     encode_in_groups,
@@ -35,6 +36,7 @@ from student.encoders import (
     new_encoder,
     set_dropout,
 )
+from student.model import StudentModel
 from student.unpadded import UNPADDED
 
 SIZES = {
@@ -242,6 +244,20 @@ def test_chosen_layers_are_cut_on_loading(tiny_encoder):
     name = "encoder.layer.{}.attention.self.query.weight"
     assert torch.equal(cut[name.format(0)], full[name.format(1)])
     assert name.format(1) not in cut
+
+
+def test_the_folder_of_a_student_is_that_of_its_encoder(tiny_model):
+    """Such as kd shrink writes: a student may start from it."""
+    student = StudentModel.from_pretrained(tiny_model).encoder
+    for layers, expected in ((None, student), ([1], cut_layers(student, [1]))):
+        encoder = load_encoder(str(tiny_model), layers)
+        assert type(encoder) is type(student)
+        assert encoder.config._attn_implementation == UNPADDED
+        assert encoder.state_dict().keys() == expected.state_dict().keys()
+        for name, values in expected.state_dict().items():
+            torch.testing.assert_close(encoder.state_dict()[name], values, rtol=0, atol=0)
+    with pytest.raises(InputError, match=r"200 is more than encoder .* can read: give at most 128"):
+        check_length(str(tiny_model), 200)
 
 
 @pytest.mark.parametrize("layers", [None, [1]], ids=["whole", "cut"])
