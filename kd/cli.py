@@ -34,6 +34,7 @@ from kd.predict_command import predict
 from kd.report.build import make_report
 from kd.run_folder import RunFolder
 from kd.selfcheck import selfcheck as check_runs
+from kd.shrink_command import shrink
 from kd.stage_commands import data, distill, evaluate, label, teach
 from kd.study import ARMS, named_arms, run_study, study_scores
 
@@ -44,7 +45,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Distil single-task teachers of empathy, emotion and sentiment into one student.",
 )
-for command in (data, teach, label, distill, evaluate, export, demo):
+for command in (data, teach, label, distill, evaluate, shrink, export, demo):
     app.command()(command)
 
 

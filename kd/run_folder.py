@@ -20,6 +20,8 @@ from kd.hardware import processes
 
 # Parts of a config that no result depends on.
 WITHOUT_EFFECT = {"checkpoints", "logs", "report", "export"}
+# Files of a model's folder that tell of it: how it was trained, how far it is from another.
+ABOUT = {"training.json", "CERTIFICATE.json"}
 # What a run that shares another's rows and teachers still does itself.
 OWN_STAGES = {"distill", "evaluate"}
 
@@ -231,4 +233,4 @@ def model_files(folder: Path) -> list[Path]:
     """The files that make a model what it is."""
     endings = ("*.safetensors", "*.json", "*.txt", "*.model")
     found = {path for ending in endings for path in folder.glob(ending)}
-    return sorted(path for path in found if path.name != "training.json")
+    return sorted(path for path in found if path.name not in ABOUT)

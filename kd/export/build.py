@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from data.encoding import EncodedTable, encode_table
 from data.errors import InputError
-from data.tasks import TASKS_FILE
+from data.tasks import TASKS_FILE, load_tasks
 from kd.atomic import new_folder
 from kd.environment import versions
 from kd.evaluation import score
@@ -30,6 +30,7 @@ from student.inference import RATIONALE_THRESHOLD, compute_logits
 from student.model import StudentModel
 from student.onnx_export import PACKAGES, check_packages, write_graph, write_half
 from student.onnx_inference import compute_onnx_logits
+from student.predictor import model_folder
 
 # precision → the function that makes its file of the float32 one: (source, target)
 CONVERSIONS: dict[str, Callable[[Path, Path], None]] = {"fp16": write_half}
@@ -57,18 +58,30 @@ def graph_file(precision: str) -> str:
 
 
 def export_run(
-    run: Path, target: Path, precisions: Sequence[str], *, per_task: bool = False
+    run: Path,
+    target: Path,
+    precisions: Sequence[str],
+    *,
+    smaller: Path | None = None,
+    per_task: bool = False,
 ) -> dict[str, Any]:
     """Write the student of a finished run to a folder, with its certificate, which is returned.
 
+    smaller: the folder of a student to write in its place, such as kd shrink made of it.
     per_task: also its tasks as models of transformers' own classes, where one computes the same.
     Raises InputError when the run is not finished, a package is missing, the target is a folder
-    of something else, or a graph is too far from the student; the target stays as it was.
+    of something else, the smaller student has other tasks, or a graph is too far from the
+    student; the target stays as it was.
     """
     check_packages()
-    check_target(target)
+    check_target(target, "precisions")
     finished = read_run(run)
-    student, agreement = finished.run.student, finished.config.export.agreement
+    student = model_folder(smaller or finished.run.student)
+    agreement = finished.config.export.agreement
+    if set(load_tasks(student)) != set(finished.config.specs):
+        raise InputError(
+            f"{student}: has other tasks than {run}: give a folder that kd shrink made of it"
+        )
     model = StudentModel.from_pretrained(student).eval()
     rows = finished.run.load_splits()[0]["dev"]
     tokenizer = load_tokenizer(str(student))
@@ -120,9 +133,12 @@ def export_run(
     return certificate
 
 
-def check_target(target: Path) -> None:
-    """Raise InputError when an export would take the place of something else."""
-    if target.is_dir() and any(target.iterdir()) and not (target / CERTIFICATE).is_file():
+def check_target(target: Path, part: str) -> None:
+    """Raise InputError when a folder, known by that part of its certificate, would take the place
+    of something else."""
+    certificate = target / CERTIFICATE
+    is_same = certificate.is_file() and part in json.loads(certificate.read_text(encoding="utf-8"))
+    if target.is_dir() and any(target.iterdir()) and not is_same:
         raise InputError(f"{target}: is a folder of something else: give a new one with --to")
     if target.exists() and not target.is_dir():
         raise InputError(f"{target}: is a file: give a folder with --to")

@@ -114,11 +114,17 @@ def check(precision: str, report: Mapping[str, Any], agreement: float) -> None:
             f"kd export: the fp32 graph is {difference:.1e} from the trained student in a logit, "
             f"where rounding explains {LARGEST_DIFFERENCE:g}: nothing was written"
         )
-    for name, task in report["tasks"].items():
-        share = task["label_agreement"]
-        if share is not None and share < agreement:
-            raise InputError(
-                f"kd export: {precision} gives {share:.1%} of {task['rows']:,} dev rows the "
-                f"trained student's answer to task {name!r}, export.agreement asks for "
-                f"{agreement:.1%}: leave {precision} out of --precision; nothing was written"
-            )
+    name = first_below(report["tasks"], agreement)
+    if name is not None:
+        task = report["tasks"][name]
+        raise InputError(
+            f"kd export: {precision} gives {task['label_agreement']:.1%} of {task['rows']:,} dev "
+            f"rows the trained student's answer to task {name!r}, export.agreement asks for "
+            f"{agreement:.1%}: leave {precision} out of --precision; nothing was written"
+        )
+
+
+def first_below(tasks: Mapping[str, Any], agreement: float) -> str | None:
+    """The first task whose label agreement, of `compare`, is below a share; None where none is."""
+    shares = {name: task["label_agreement"] for name, task in tasks.items()}
+    return next((n for n, share in shares.items() if share is not None and share < agreement), None)

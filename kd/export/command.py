@@ -17,11 +17,18 @@ from kd.run_folder import RunFolder
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a finished run")],
     to: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="where to write it [default: RUN/export]")
+        Path | None,
+        typer.Option(metavar="DIR", help="where to write it [default: export in RUN or --student]"),
     ] = None,
     precision: Annotated[
         str, typer.Option(metavar="A,B…", help=f"of {', '.join(PRECISIONS)}; fp32 is always made")
     ] = ",".join(PRECISIONS),
+    smaller: Annotated[
+        Path | None,
+        typer.Option(
+            "--student", metavar="DIR", help="a folder of kd shrink in place of RUN's student"
+        ),
+    ] = None,
     per_task: Annotated[
         bool,
         typer.Option("--per-task", help="also each task as a class of transformers, if one fits"),
@@ -33,11 +40,16 @@ def export(
     public: Annotated[bool, typer.Option("--public", help="upload it for everybody")] = False,
 ) -> None:
     """Write the student as a folder that runs without kd: ONNX graphs, predict.py, certificate."""
-    precisions, target = named_precisions(precision), to or RunFolder(run).export
+    precisions = named_precisions(precision)
+    target = to or (RunFolder(run).export if smaller is None else smaller / "export")
     if push_to_hub is not None:
         check_repository(push_to_hub)
     found: dict[str, Any] = {}
-    by_main_process(lambda: found.update(export_run(run, target, precisions, per_task=per_task)))
+    by_main_process(
+        lambda: found.update(
+            export_run(run, target, precisions, smaller=smaller, per_task=per_task)
+        )
+    )
     if not processes().is_main_process:
         return
     shown = Table(box=None, pad_edge=False)

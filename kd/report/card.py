@@ -13,13 +13,24 @@ from kd.report.verdict import TaskVerdict
 from kd.report.wording import plain
 from kd.statistics import Comparison
 
+INTERVALS = (
+    "Brackets hold 95 % intervals over the test rows, for this one training; checkpoints were "
+    "chosen on dev."
+)
+
 
 def model_card(
-    finished: FinishedRun, rows: Sequence[TaskVerdict], table: Table, parameters: int
+    finished: FinishedRun,
+    rows: Sequence[TaskVerdict],
+    table: Table,
+    parameters: int,
+    *,
+    note: str = INTERVALS,
 ) -> str:
     """A README.md with the metadata block that model hubs read.
 
-    rows: the verdicts, which `table` shows. No text of any row is in it.
+    rows: the verdicts, which `table` shows. note: what stands above it. No text of any row is in
+    the card.
     """
     config = finished.config
     metadata = ModelCardData(
@@ -31,7 +42,8 @@ def model_card(
             _result(row, row.compared)
             for row in rows
             if row.compared is not None and row.measure != RATIONALE
-        ],
+        ]
+        or None,
     )
     return TEMPLATES.get_template("card.md").render(
         metadata=metadata.to_yaml(),
@@ -40,6 +52,7 @@ def model_card(
         config=config,
         rows=finished.profile["rows"],
         table=table,
+        note=note,
         parameters=parameters,
         splits_hash=finished.profile["hash"],
         plain=plain,
