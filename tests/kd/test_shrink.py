@@ -196,7 +196,7 @@ def test_the_card_says_what_was_cut_and_shows_no_score_of_the_whole_student_as_i
     assert "| task | measure | whole | smaller | same answers | same tokens |" in text
     assert "Brackets hold" not in text
     assert "{" not in text.split("---", 2)[2]
-    assert "metric" not in text.split("---", 2)[1]
+    assert "model-index" not in text.split("---", 2)[1]
 
 
 def test_no_text_of_any_row_and_no_path_of_the_machine_is_in_it(run, smaller, tiny_encoder):

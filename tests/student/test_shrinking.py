@@ -168,7 +168,8 @@ def test_both_encoders_of_two_are_cut(make_student, table):
 def test_cutting_leaves_the_whole_student_as_it_was(make_student, table):
     whole = make_student()
     before = compute_logits(whole, table)
-    keep_units(keep_layers(whole, [0]), 3, table)
+    keep_units(whole, 3, table)
+    keep_layers(whole, [0])
     assert_same(compute_logits(whole, table), before)
     assert all(not layer.output.dense._forward_pre_hooks for layer in whole.encoder.encoder.layer)
 
