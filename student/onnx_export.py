@@ -150,7 +150,7 @@ def write_graph(model: StudentModel, path: Path) -> None:
     finally:
         logger.setLevel(level)
     assert program is not None
-    _save(program.model_proto, path)
+    save_graph(program.model_proto, path)
 
 
 def write_half(source: Path, target: Path) -> None:
@@ -160,10 +160,16 @@ def write_half(source: Path, target: Path) -> None:
     and softmax cannot overflow, and only the rounding of the weights is lost.
     """
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load(source)
-    graph = model.graph
+    halve_weights(model.graph)
+    save_graph(model, target)
+
+
+def halve_weights(graph: Any) -> None:
+    """Store the large float32 constants of a graph in float16, and widen them where it begins."""
+    from onnx import TensorProto, helper, numpy_helper
+
     widened = []
     for weights in graph.initializer:
         values = numpy_helper.to_array(weights)
@@ -180,10 +186,9 @@ def write_half(source: Path, target: Path) -> None:
     nodes = [*widened, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-    _save(model, target)
 
 
-def _save(model: Any, path: Path) -> None:
+def save_graph(model: Any, path: Path) -> None:
     """Write a model without what says where and from which lines it was made."""
     import onnx
 

@@ -28,13 +28,20 @@ from kd.run_folder import content_key, model_files
 from student.encoders import load_tokenizer
 from student.inference import RATIONALE_THRESHOLD, compute_logits
 from student.model import StudentModel
+from student.onnx_int8 import write_int8
 from student.onnx_export import PACKAGES, check_packages, write_graph, write_half
 from student.onnx_inference import compute_onnx_logits
 from student.predictor import model_folder
 
-# precision → the function that makes its file of the float32 one: (source, target)
-CONVERSIONS: dict[str, Callable[[Path, Path], None]] = {"fp16": write_half}
+# precision → the function that makes its file of the float32 one: of the source and the target,
+# the student, and rows that it was trained on
+CONVERSIONS: dict[str, Callable[[Path, Path, StudentModel, EncodedTable], None]] = {
+    "fp16": lambda source, target, _model, _rows: write_half(source, target),
+    "int8": write_int8,
+}
 PRECISIONS = ("fp32", *CONVERSIONS)
+# Training rows with a context, and as many without, on which int8 measures its steps.
+MEASURED_ROWS = 150
 SCRIPT = Path(__file__).with_name("predict.py")
 
 
@@ -83,9 +90,12 @@ def export_run(
             f"{student}: has other tasks than {run}: give a folder that kd shrink made of it"
         )
     model = StudentModel.from_pretrained(student).eval()
-    rows = finished.run.load_splits()[0]["dev"]
-    tokenizer = load_tokenizer(str(student))
-    dev = encode_table(rows, tokenizer, model.specs, max_tokens=model.config.max_tokens)
+    splits = finished.run.load_splits()[0]
+    rows, tokenizer = splits["dev"], load_tokenizer(str(student))
+    dev, measured = (
+        encode_table(each, tokenizer, model.specs, max_tokens=model.config.max_tokens)
+        for each in (rows, measured_rows(splits["train"]))
+    )
     trained = compute_logits(model, dev, progress="student on dev")
     with new_folder(target.resolve()) as folder:
         for path in model_files(student):
@@ -111,11 +121,16 @@ def export_run(
             if precision == "fp32":
                 write_graph(model, path)
             else:
-                CONVERSIONS[precision](folder / graph_file("fp32"), path)
+                CONVERSIONS[precision](folder / graph_file("fp32"), path, model, measured)
             answers = compute_onnx_logits(path, model.specs, dev, progress=f"{precision} on dev")
             report = precision_report(model.specs, dev, trained, answers)
             check(precision, report, agreement)
-            about = {"file": path.name, "bytes": path.stat().st_size}
+            size = path.stat().st_size
+            about = {
+                "file": path.name,
+                "bytes": size,
+                "bytes_share": size / (folder / graph_file("fp32")).stat().st_size,
+            }
             certificate["precisions"][precision] = about | report
         if per_task:
             certificate["per_task"] = write_per_task(folder, model, tokenizer, dev, trained)
@@ -142,6 +157,16 @@ def check_target(target: Path, part: str) -> None:
         raise InputError(f"{target}: is a folder of something else: give a new one with --to")
     if target.exists() and not target.is_dir():
         raise InputError(f"{target}: is a file: give a folder with --to")
+
+
+def measured_rows(train: Dataset) -> Dataset:
+    """At most MEASURED_ROWS training rows with a context, and as many without, evenly chosen."""
+    has_context = np.array([bool(text) for text in train["context"]])
+    chosen = [
+        places[np.linspace(0, len(places) - 1, min(len(places), MEASURED_ROWS)).astype(np.int64)]
+        for places in (np.flatnonzero(has_context), np.flatnonzero(~has_context))
+    ]
+    return train.select(np.concatenate(chosen).tolist())
 
 
 def task_rows(model: StudentModel) -> list[dict[str, Any]]:

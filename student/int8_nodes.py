@@ -1,0 +1,149 @@
+"""The nodes of an ONNX graph that compute linear layers and embeddings from bytes.
+
+All are of ONNX itself or, INTEGER_MATMUL alone, of onnxruntime's own set.
+
+Letters: V = rows of an embedding, H = hidden size, J = inputs of a layer, N = its outputs.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from student.int8_weights import LEVELS, WEIGHT_MAX, Moments, Steps, choose_steps, round_weights
+
+INTEGER_MATMUL = "MatMulIntegerToFloat"
+DOMAIN = "com.microsoft"
+# Numbers of an embedding that share a scale.
+GROUP = 32
+SHARED = {
+    "bytes.one": np.float32(1),
+    "bytes.high": np.float32(LEVELS + 1),
+    "bytes.zero": np.uint8(0),
+    "bytes.middle": np.uint8(128),
+}
+
+
+def add_constants(graph: Any, values: Mapping[str, Any]) -> None:
+    """Add arrays to a graph by name."""
+    from onnx import numpy_helper
+
+    graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(each), name) for name, each in values.items()
+    )
+
+
+def add_layers(
+    graph: Any, prefix: str, weights: Mapping[str, npt.NDArray[np.float32]], moments: Moments
+) -> Steps:
+    """Add the constants of the layers (J, N) that read the same inputs; the inputs' steps."""
+    inputs, outputs = next(iter(weights.values())).shape
+    together = np.concatenate([each.T for each in weights.values()]).astype(np.float64)
+    # A layer that narrows reads what the activation let through: mostly little, rarely much.
+    steps = choose_steps(moments, together, fine=inputs > outputs)
+    more = np.repeat(np.arange(inputs), steps.columns - 1)
+    columns = np.concatenate([np.arange(inputs), more])
+    # The second column of an input begins where the first is full.
+    before = np.concatenate(
+        [np.zeros(inputs), *(LEVELS * np.arange(1, count) for count in steps.columns)]
+    )
+    constants: dict[str, Any] = {
+        "more": more,
+        "inverse": (1 / steps.step)[columns].astype(np.float32),
+        "start": ((-steps.low / steps.step)[columns] - before).astype(np.float32),
+    }
+    for name, values in weights.items():
+        rounded, scale, constant = round_weights(moments, steps, values.T.astype(np.float64))
+        constants |= {
+            f"{name}.bytes": np.ascontiguousarray(rounded.T[columns]),
+            f"{name}.scale": scale,
+            f"{name}.constant": constant,
+        }
+    add_constants(graph, {f"{prefix}.{name}": each for name, each in constants.items()})
+    return steps
+
+
+def count_inputs(source: str, prefix: str, steps: Steps) -> list[Any]:
+    """Nodes that write a tensor's values in steps: SOURCE.bytes, and SOURCE.rest where fine."""
+    from onnx import helper
+
+    wide = source
+    nodes = []
+    if (steps.columns > 1).any():
+        wide = f"{source}.wide"
+        nodes = [
+            helper.make_node("Gather", [source, f"{prefix}.more"], [f"{source}.more"], axis=-1),
+            helper.make_node("Concat", [source, f"{source}.more"], [wide], axis=-1),
+        ]
+    nodes += [
+        helper.make_node("Mul", [wide, f"{prefix}.inverse"], [f"{source}.scaled"]),
+        helper.make_node("Add", [f"{source}.scaled", f"{prefix}.start"], [f"{source}.steps"]),
+    ]
+    unit = "bytes.high" if steps.fine else "bytes.one"
+    high, back, rest = f"{source}.bytes", f"{source}.back", f"{source}.left"
+    nodes.append(
+        helper.make_node("QuantizeLinear", [f"{source}.steps", unit, "bytes.zero"], [high])
+    )
+    if steps.fine:
+        nodes += [
+            helper.make_node("DequantizeLinear", [high, unit, "bytes.zero"], [back]),
+            helper.make_node("Sub", [f"{source}.steps", back], [rest]),
+            helper.make_node(
+                "QuantizeLinear", [rest, "bytes.one", "bytes.middle"], [f"{source}.rest"]
+            ),
+        ]
+    return nodes
+
+
+def multiply(source: str, weights: str, output: str, *, fine: bool) -> list[Any]:
+    """Nodes of a layer: `source` was counted, `weights` begins the names of the constants."""
+    from onnx import helper
+
+    def product(values: str, unit: str, zero: str, constant: str, to: str) -> Any:
+        inputs = [values, f"{weights}.bytes", unit, f"{weights}.scale", zero, "", constant]
+        return helper.make_node(INTEGER_MATMUL, inputs, [to], domain=DOMAIN)
+
+    constant, high, rest = f"{weights}.constant", f"{source}.bytes", f"{source}.rest"
+    if not fine:
+        return [product(high, "bytes.one", "bytes.zero", constant, output)]
+    return [
+        product(high, "bytes.high", "bytes.zero", constant, f"{output}.high"),
+        product(rest, "bytes.one", "bytes.middle", "", f"{output}.rest"),
+        helper.make_node("Add", [f"{output}.high", f"{output}.rest"], [output]),
+    ]
+
+
+def add_embedding(graph: Any, name: str, table: npt.NDArray[np.float32]) -> None:
+    """Add the constants of an embedding (V, H): bytes, and a scale for each GROUP of a row."""
+    group = GROUP if table.shape[1] % GROUP == 0 else table.shape[1]
+    parts = table.reshape(len(table), -1, group)
+    largest = np.abs(parts).max(axis=-1, keepdims=True)
+    scale = (largest / WEIGHT_MAX).astype(np.float16)
+    scale = np.maximum(scale, np.finfo(np.float16).smallest_subnormal)
+    rounded = np.clip(np.round(parts / scale.astype(np.float32)), -WEIGHT_MAX, WEIGHT_MAX)
+    constants = {"bytes": rounded.astype(np.int8), "scale": scale, "width": [table.shape[1]]}
+    add_constants(graph, {f"{name}.{key}": each for key, each in constants.items()})
+
+
+def look_up(name: str, ids: str, output: str) -> list[Any]:
+    """Nodes of an embedding: rows of the table that `add_embedding` added, in float32."""
+    from onnx import TensorProto, helper
+
+    nodes = []
+    for part in ("bytes", "scale"):
+        nodes += [
+            helper.make_node("Gather", [f"{name}.{part}", ids], [f"{output}.{part}"]),
+            helper.make_node(
+                "Cast", [f"{output}.{part}"], [f"{output}.{part}.wide"], to=TensorProto.FLOAT
+            ),
+        ]
+    return [
+        *nodes,
+        helper.make_node(
+            "Mul", [f"{output}.bytes.wide", f"{output}.scale.wide"], [f"{output}.parts"]
+        ),
+        helper.make_node("Shape", [ids], [f"{output}.ids"]),
+        helper.make_node("Concat", [f"{output}.ids", f"{name}.width"], [f"{output}.size"], axis=0),
+        helper.make_node("Reshape", [f"{output}.parts", f"{output}.size"], [output]),
+    ]

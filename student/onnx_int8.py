@@ -1,0 +1,203 @@
+"""The student's graph with its encoder's linear layers and embeddings in bytes.
+
+The inputs of a layer are counted in steps that are measured once, on rows of the training data, so
+that a row's answer does not depend on the other rows of its batch. The products inside attention,
+the norms and the heads are still computed in float32.
+
+Letters: J = inputs of a layer, N = its outputs.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from data.batches import collate
+from data.encoding import EncodedTable
+from data.errors import InputError
+from student.int8_nodes import (
+    DOMAIN,
+    INTEGER_MATMUL,
+    SHARED,
+    add_constants,
+    add_embedding,
+    add_layers,
+    count_inputs,
+    look_up,
+    multiply,
+)
+from student.int8_weights import Moments, Steps
+from student.model import StudentModel
+from student.onnx_export import HALVED_FROM, halve_weights, save_graph
+
+# What has fewer outputs is no layer of an encoder, but a score a token.
+LEAST_OUTPUTS = 16
+# Layers that read the same inputs, by their weights' names.
+Names = tuple[str, ...]
+
+
+class Linear(NamedTuple):
+    """Where a graph uses a layer: what it writes and reads, its weights' name and (J, N)."""
+
+    output: str
+    source: str
+    name: str
+    weights: npt.NDArray[np.float32]
+
+
+def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTable) -> None:
+    """Write a student's float32 graph again, its encoder's linear layers and embeddings in bytes.
+
+    rows: of the training data, a few hundred. Raises InputError when a linear layer of the
+    encoder would stay in float32.
+    """
+    import onnx
+
+    proto = onnx.load(source)
+    graph = proto.graph
+    linears = {linear.output: linear for linear in find_linears(graph)}
+    groups = _groups(linears)
+    moments = _measure(proto, groups, rows)
+    add_constants(graph, SHARED)
+    counted: dict[str, tuple[str, Steps]] = {}
+    for number, (names, sources) in enumerate(groups.items()):
+        weights = {each.name: each.weights for each in linears.values() if each.name in names}
+        steps = add_layers(graph, f"{number}", weights, moments.pop(names))
+        counted |= dict.fromkeys(sources, (f"{number}", steps))
+    nodes: list[Any] = []
+    ready: set[str] = set()
+    for node in graph.node:
+        if linear := linears.get(node.output[0]):
+            prefix, steps = counted[linear.source]
+            if linear.source not in ready:
+                ready.add(linear.source)
+                nodes += count_inputs(linear.source, prefix, steps)
+            weights_name = f"{prefix}.{linear.name}"
+            nodes += multiply(linear.source, weights_name, linear.output, fine=steps.fine)
+        elif (table := _embedding(graph, node)) is not None:
+            if node.input[0] not in ready:
+                ready.add(node.input[0])
+                add_embedding(graph, node.input[0], table)
+            nodes += look_up(node.input[0], node.input[1], node.output[0])
+        else:
+            nodes.append(node)
+    _replace(graph, nodes)
+    halve_weights(graph)
+    proto.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
+    save_graph(proto, target)
+    check_layers(target, model)
+
+
+def check_layers(path: Path, model: StudentModel) -> None:
+    """Raise InputError unless as many layers are integer in a file as the encoder has linear ones.
+
+    What a rewriting of the graph overlooks stays in float32, and every answer is as right.
+    """
+    import onnx
+
+    parts = [model.encoder, model.context_encoder, model.attention]
+    modules = [each for part in parts if part is not None for each in part.modules()]
+    expected = sum(isinstance(each, nn.Linear) for each in modules)
+    graph = onnx.load(path).graph
+    found = len({node.input[1] for node in graph.node if node.op_type == INTEGER_MATMUL})
+    if found != expected:
+        raise InputError(
+            f"kd export: int8 found {found} of the {expected} linear layers of the student's "
+            f"encoder: leave int8 out of --precision; nothing was written"
+        )
+
+
+def find_linears(graph: Any) -> list[Linear]:
+    """The products of a graph with constant weights, be they transposed or renamed on the way."""
+    from onnx import numpy_helper
+
+    constants = {each.name: each for each in graph.initializer}
+    writers = {name: node for node in graph.node for name in node.output}
+    found = []
+    for node in graph.node:
+        if node.op_type != "MatMul":
+            continue
+        name, is_turned = node.input[1], False
+        while name in writers and writers[name].op_type in ("Transpose", "Identity"):
+            is_turned ^= writers[name].op_type == "Transpose"
+            name = writers[name].input[0]
+        if name not in constants or len(constants[name].dims) != 2:
+            continue
+        weights = numpy_helper.to_array(constants[name])
+        weights = weights.T if is_turned else weights
+        if weights.shape[1] >= LEAST_OUTPUTS:
+            found.append(Linear(node.output[0], node.input[0], name, weights))
+    return found
+
+
+def _groups(linears: Mapping[str, Linear]) -> dict[Names, list[str]]:
+    """Layers that read the same → what they read, which may be of the text and of the context."""
+    readers: dict[str, dict[str, None]] = {}
+    for linear in linears.values():
+        readers.setdefault(linear.source, {})[linear.name] = None
+    groups: dict[Names, list[str]] = {}
+    for source, names in readers.items():
+        groups.setdefault(tuple(names), []).append(source)
+    return groups
+
+
+def _measure(
+    proto: Any, groups: Mapping[Names, Sequence[str]], rows: EncodedTable
+) -> dict[Names, Moments]:
+    """What layers read in the float32 graph, row by row, so that nothing is padding."""
+    import onnxruntime
+    from onnx import ModelProto, TensorProto, helper
+
+    sources = {source: names for names, each in groups.items() for source in each}
+    watched = ModelProto()
+    watched.CopyFrom(proto)
+    del watched.graph.output[:]
+    watched.graph.output.extend(
+        helper.make_tensor_value_info(source, TensorProto.FLOAT, None) for source in sources
+    )
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=providers)
+    inputs = [node.name for node in session.get_inputs()]
+    moments: dict[Names, Moments] = {}
+    for number in range(len(rows)):
+        batch = collate(rows, np.array([number]))
+        given = {name: getattr(batch, name).numpy() for name in inputs}
+        if "context_ids" in given and not given["context_mask"].any():
+            # The states of an absent context are never read: those of a text stand for them.
+            given |= {"context_ids": given["input_ids"], "context_mask": given["attention_mask"]}
+        found = session.run(list(sources), given)
+        for names, values in zip(sources.values(), found, strict=True):
+            tokens = values.reshape(-1, values.shape[-1])
+            moments.setdefault(names, Moments(tokens.shape[1])).add(tokens)
+    return moments
+
+
+def _embedding(graph: Any, node: Any) -> npt.NDArray[np.float32] | None:
+    """The table of a node that looks rows up in one that is worth making smaller."""
+    from onnx import numpy_helper
+
+    if node.op_type != "Gather" or any(each.name == "axis" and each.i for each in node.attribute):
+        return None
+    for each in graph.initializer:
+        if each.name == node.input[0] and len(each.dims) == 2 and np.prod(each.dims) >= HALVED_FROM:
+            table = numpy_helper.to_array(each)
+            return table if table.dtype == np.float32 else None
+    return None
+
+
+def _replace(graph: Any, nodes: list[Any]) -> None:
+    """Give a graph other nodes, without those, and the constants, that nothing reads any more."""
+    needed = {node.name for node in graph.output}
+    kept = []
+    for node in reversed(nodes):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            kept.append(node)
+    constants = [each for each in graph.initializer if each.name in needed]
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
