@@ -40,8 +40,8 @@ def add_layers(
     """Add the constants of the layers (J, N) that read the same inputs; the inputs' steps."""
     inputs, outputs = next(iter(weights.values())).shape
     together = np.concatenate([each.T for each in weights.values()]).astype(np.float64)
-    # A layer that narrows reads what the activation let through: mostly little, rarely much.
-    steps = choose_steps(moments, together, fine=inputs > outputs)
+    # A layer that widens has the most weights, and loses least by inputs of one byte.
+    steps = choose_steps(moments, together, fine=inputs >= outputs)
     more = np.repeat(np.arange(inputs), steps.columns - 1)
     columns = np.concatenate([np.arange(inputs), more])
     # The second column of an input begins where the first is full.

@@ -20,11 +20,15 @@ WEIGHT_MAX = 127
 # A few inputs of a layer vary far more than the others. They are written as several columns, each
 # for a part of their range; so many more columns, as a share, make all steps about alike.
 EXTRA = 1 / 8
-# Where two bytes count an input there are steps to spare for what was never seen.
+# Room below and above the range that was seen, as shares of it: where two bytes count an input
+# there are steps to spare.
+MARGIN = 0.1
 FINE_MARGIN = 0.5
 # Balance of the steps where two bytes count them: 0 makes the weights alike, 1 the inputs.
 BALANCE = 0.3
 DAMPING = 1e-4
+# Of the largest: what varies, or weighs, less is taken for that much.
+LEAST_SPREAD = 1e-4
 BLOCK = 128
 
 
@@ -40,9 +44,11 @@ class Moments:
 
     def add(self, values: npt.NDArray[np.float32]) -> None:
         """Count more tokens: (T, J)."""
-        self.count += len(values)
-        self.sum += values.sum(axis=0, dtype=np.float64)
-        self.products += values.T @ values
+        # In float32 the covariance of inputs far from 0 would be lost in their means.
+        exact = values.astype(np.float64)
+        self.count += len(exact)
+        self.sum += exact.sum(axis=0)
+        self.products += exact.T @ exact
         self.low = np.minimum(self.low, values.min(axis=0))
         self.high = np.maximum(self.high, values.max(axis=0))
 
@@ -67,18 +73,20 @@ def choose_steps(moments: Moments, weights: Doubles, *, fine: bool) -> Steps:
     """
     spread = moments.high - moments.low
     # An input that never changed still has a step.
-    spread = np.maximum(spread, max(float(spread.max()), 1e-6) * 1e-6)
+    spread = np.maximum(spread, max(float(spread.max()) * LEAST_SPREAD, 1e-12))
+    margin = FINE_MARGIN if fine else MARGIN
+    low = moments.low - margin * spread
+    spread = spread * (1 + 2 * margin)
     columns = np.ones(len(spread), dtype=np.int64)
     if fine:
-        low = moments.low - FINE_MARGIN * spread
-        spread = spread * (1 + 2 * FINE_MARGIN)
         size = np.abs(weights).max(axis=0)
-        step = spread**BALANCE / np.maximum(size, size.max() * 1e-6 + 1e-12) ** (1 - BALANCE)
+        size = np.maximum(size, max(float(size.max()) * LEAST_SPREAD, 1e-12))
+        step = spread**BALANCE / size ** (1 - BALANCE)
         return Steps(low, step * (spread / step).max() / FINE_LEVELS, columns, fine)
     size = np.sqrt((weights**2).sum(axis=0))
     for _ in range(int(EXTRA * len(spread))):
         columns[np.argmax(spread * size / columns)] += 1
-    return Steps(moments.low, spread / (LEVELS * columns), columns, fine)
+    return Steps(low, spread / (LEVELS * columns), columns, fine)
 
 
 def round_weights(

@@ -35,6 +35,8 @@ from student.onnx_export import HALVED_FROM, halve_weights, save_graph
 
 # What has fewer outputs is no layer of an encoder, but a score a token.
 LEAST_OUTPUTS = 16
+# So many rows' states are held at a time.
+ROWS_AT_ONCE = 64
 # Layers that read the same inputs, by their weights' names.
 Names = tuple[str, ...]
 
@@ -162,16 +164,21 @@ def _measure(
     session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=providers)
     inputs = [node.name for node in session.get_inputs()]
     moments: dict[Names, Moments] = {}
-    for number in range(len(rows)):
-        batch = collate(rows, np.array([number]))
-        given = {name: getattr(batch, name).numpy() for name in inputs}
-        if "context_ids" in given and not given["context_mask"].any():
-            # The states of an absent context are never read: those of a text stand for them.
-            given |= {"context_ids": given["input_ids"], "context_mask": given["attention_mask"]}
-        found = session.run(list(sources), given)
-        for names, values in zip(sources.values(), found, strict=True):
-            tokens = values.reshape(-1, values.shape[-1])
-            moments.setdefault(names, Moments(tokens.shape[1])).add(tokens)
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        tokens: dict[Names, list[npt.NDArray[np.float32]]] = {}
+        for number in range(start, min(start + ROWS_AT_ONCE, len(rows))):
+            batch = collate(rows, np.array([number]))
+            given = {name: getattr(batch, name).numpy() for name in inputs}
+            if "context_ids" in given and not given["context_mask"].any():
+                # The states of an absent context are never read: those of a text stand for them.
+                given |= {"context_ids": given["input_ids"], "context_mask": given["attention_mask"]}
+            found = session.run(list(sources), given)
+            for names, values in zip(sources.values(), found, strict=True):
+                tokens.setdefault(names, []).append(values.reshape(-1, values.shape[-1]))
+        for names, parts in tokens.items():
+            if names not in moments:
+                moments[names] = Moments(parts[0].shape[1])
+            moments[names].add(np.concatenate(parts))
     return moments
 
 

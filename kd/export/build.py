@@ -41,7 +41,7 @@ CONVERSIONS: dict[str, Callable[[Path, Path, StudentModel, EncodedTable], None]]
 }
 PRECISIONS = ("fp32", *CONVERSIONS)
 # Training rows with a context, and as many without, on which int8 measures its steps.
-MEASURED_ROWS = 150
+MEASURED_ROWS = 300
 SCRIPT = Path(__file__).with_name("predict.py")
 
 

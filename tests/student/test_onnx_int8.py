@@ -1,0 +1,198 @@
+"""Tests of student.onnx_int8: the graph in bytes says what the student says."""
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import helper, numpy_helper
+from torch import nn
+from transformers import BertConfig, ModernBertConfig
+
+from data.encoding import EncodedTable
+from data.errors import InputError
+from data.ragged import Ragged
+from data.tasks import TaskSpec
+from student.encoders import new_encoder
+from student.inference import compute_logits
+from student.model import new_student
+from student.onnx_export import INPUTS, output_names, write_graph
+from student.onnx_inference import compute_onnx_logits
+from student.onnx_int8 import find_linears, write_int8
+
+EMPATHY = TaskSpec(
+    "empathy", classes=("none", "weak", "strong"), has_context=True, has_rationale=True
+)
+SENTIMENT = TaskSpec("sentiment", classes=("negative", "positive"))
+SIZES = {
+    "vocab_size": 2000,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 128,
+    "max_position_embeddings": 64,
+}
+# encoder, tasks, does the seeker have an encoder of its own, and the linear layers of a block.
+CASES = {
+    "bert": (BertConfig(**SIZES), [EMPATHY, SENTIMENT], False, 6),
+    "modernbert": (
+        ModernBertConfig(
+            **SIZES, local_attention=6, global_attn_every_n_layers=2,
+            pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
+        ),
+        [SENTIMENT], False, 4,
+    ),
+}  # fmt: skip
+
+
+def rows_of(count, seed):
+    """An encoded table of random tokens; every third row has no context."""
+    random = np.random.default_rng(seed)
+    texts = [random.integers(5, 2000, random.integers(3, 30)).tolist() for _ in range(count)]
+    contexts = [random.integers(5, 2000, 9 * (row % 3)).tolist() for row in range(count)]
+    offsets = np.concatenate([[[n, n + 1] for n in range(len(text))] for text in texts])
+    ids = tuple(f"row-{row}" for row in range(count))
+    return EncodedTable(ids, Ragged.of(texts), offsets.astype(np.int32), Ragged.of(contexts), 0, {}, {})
+
+
+@pytest.fixture(scope="module", params=CASES)
+def written(request, tmp_path_factory):
+    """(case, the student, its float32 graph's path, its path in bytes), once for each case."""
+    config, tasks, separate, _ = CASES[request.param]
+    torch.manual_seed(3)
+    model = new_student(
+        new_encoder(config),
+        tasks,
+        context_encoder=new_encoder(config) if separate else None,
+        pooling="attention",
+        head="two_layer",
+        attention_heads=2,
+        dropout=0.1,
+        max_tokens=48,
+    ).eval()
+    with torch.no_grad():  # a fresh one answers every row almost alike
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(4)
+    folder = tmp_path_factory.mktemp(request.param)
+    write_graph(model, folder / "model.onnx")
+    write_int8(folder / "model.onnx", folder / "int8.onnx", model, rows_of(60, 1))
+    return request.param, model, folder / "model.onnx", folder / "int8.onnx"
+
+
+def answers_of(path, values):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    given = dict(zip(INPUTS, values, strict=True))
+    feed = {node.name: given[node.name] for node in session.get_inputs()}
+    names = [node.name for node in session.get_outputs()]
+    return dict(zip(names, session.run(names, feed), strict=True))
+
+
+def test_every_linear_layer_of_the_encoder_is_integer_in_the_file(written):
+    case, model, source, path = written
+    _, tasks, separate, layers = CASES[case]
+    has_context = EMPATHY in tasks
+    expected = 2 * layers * (1 + separate) + 4 * has_context
+    graph = onnx.load(path).graph
+    products = [node for node in graph.node if node.op_type == "MatMulIntegerToFloat"]
+    assert len({node.input[1] for node in products}) == expected
+    types = {each.name: each.data_type for each in graph.initializer}
+    assert {types[node.input[1]] for node in products} == {onnx.TensorProto.INT8}
+    assert find_linears(graph) == []
+    # As often as the float32 graph uses each: those that do not widen are two products, of two bytes.
+    before = find_linears(onnx.load(source).graph)
+    fine = [each for each in before if each.weights.shape[0] >= each.weights.shape[1]]
+    assert len(products) == len(before) + len(fine)
+    assert len(before) == expected * (2 if has_context and not separate else 1) - (
+        4 if has_context and not separate else 0
+    )
+
+
+def test_the_answers_are_nearly_the_students_on_rows_that_were_not_measured(written):
+    _, model, _, path = written
+    table = rows_of(50, 2)
+    expected = compute_logits(model, table)
+    found = compute_onnx_logits(path, model.specs, table)
+    for task, values in expected.labels.items():
+        spread = values.std(axis=0).max()
+        assert spread > 0.05
+        assert np.abs(found.labels[task] - values).max() < 0.25 * spread
+        assert np.abs(found.labels[task] - values).std() < 0.05 * spread
+        assert (found.labels[task].argmax(1) == values.argmax(1)).mean() >= 0.94
+
+
+def test_an_answer_does_not_depend_on_the_rows_and_the_padding_beside_it(written):
+    _, model, _, path = written
+    random = np.random.default_rng(4)
+    texts, contexts = random.integers(5, 2000, (2, 6, 11))
+    texts[0] = contexts[0] = 7  # a neighbour that is nothing like the others
+    ones = np.ones_like(texts)
+    together = answers_of(path, [texts, ones, contexts, ones])
+    for row in range(6):
+        alone = answers_of(path, [each[row : row + 1] for each in (texts, ones, contexts, ones)])
+        for name in output_names(model.specs):
+            np.testing.assert_allclose(alone[name][0], together[name][row], rtol=0, atol=2e-5)
+    padded = [np.pad(each, ((0, 0), (0, 8))) for each in (texts, ones, contexts, ones)]
+    padded[0][:, 11:], padded[2][:, 11:] = 77, 88
+    for name, values in answers_of(path, padded).items():
+        kept = values[:, :11] if name.endswith(".rationale") else values
+        np.testing.assert_allclose(kept, together[name], rtol=0, atol=2e-5)
+
+
+def test_the_file_is_about_a_third_and_its_operators_are_of_two_sets(written):
+    _, _, source, path = written
+    assert path.stat().st_size < 0.4 * source.stat().st_size
+    proto = onnx.load(path)
+    assert {each.domain for each in proto.opset_import} == {"", "com.microsoft"}
+    others = Counter(node.op_type for node in proto.graph.node if node.domain)
+    assert set(others) == {"MatMulIntegerToFloat"}
+    kinds = [each.data_type for each in proto.graph.initializer if np.prod(each.dims) >= 1024]
+    assert onnx.TensorProto.FLOAT not in kinds
+
+
+@pytest.mark.parametrize("between", ["Identity", "Mul"])
+def test_a_layer_whose_weights_are_hidden_is_found_or_its_lack_is_refused(
+    written, between, tmp_path
+):
+    """A weight that is renamed is still found; what stays in float32 would go unnoticed."""
+    _, model, source, _ = written
+    proto = onnx.load(source)
+    graph = proto.graph
+    linear = find_linears(graph)[1]
+    node = next(node for node in graph.node if node.output[0] == linear.output)
+    weights = node.input[1]
+    graph.initializer.append(numpy_helper.from_array(np.float32(1), "unit"))
+    given = [weights] if between == "Identity" else [weights, "unit"]
+    node.input[1] = "hidden"
+    place = list(graph.node).index(node)
+    graph.node.insert(place, helper.make_node(between, given, ["hidden"]))
+    onnx.save(proto, tmp_path / "hidden.onnx")
+    target = tmp_path / "int8.onnx"
+    layers = [each for each in find_linears(graph) if each.name == linear.name]
+    if between == "Identity":
+        write_int8(tmp_path / "hidden.onnx", target, model, rows_of(6, 1))
+    elif not layers:
+        with pytest.raises(InputError, match=r"int8 found \d+ of the \d+ linear layers"):
+            write_int8(tmp_path / "hidden.onnx", target, model, rows_of(6, 1))
+
+
+def test_zeros_and_outliers_among_weights_and_ids_never_seen_give_numbers(written, tmp_path):
+    _, model, source, _ = written
+    proto = onnx.load(source)
+    for each in proto.graph.initializer:
+        values = numpy_helper.to_array(each).copy()
+        if values.ndim == 2 and values.dtype == np.float32:
+            values[:, 1], values[1] = 0, 0
+            values[0, 0] = 1000
+            each.CopyFrom(numpy_helper.from_array(values, each.name))
+    onnx.save(proto, tmp_path / "odd.onnx")
+    write_int8(tmp_path / "odd.onnx", tmp_path / "int8.onnx", model, rows_of(6, 1))
+    found = compute_onnx_logits(tmp_path / "int8.onnx", model.specs, rows_of(9, 5))
+    assert all(np.isfinite(values).all() for values in found.labels.values())
+
+
+def test_modules_that_are_linear_are_what_is_counted(written):
+    _, model, _, _ = written
+    assert isinstance(model.heads[model.specs[0].name].dense, nn.Linear)
