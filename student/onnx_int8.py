@@ -7,6 +7,7 @@ the norms and the heads are still computed in float32.
 Letters: J = inputs of a layer, N = its outputs.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,13 +97,15 @@ def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTab
 def check_layers(path: Path, model: StudentModel) -> None:
     """Raise InputError unless as many layers are integer in a file as the encoder has linear ones.
 
-    What a rewriting of the graph overlooks stays in float32, and every answer is as right.
+    What a rewriting of the graph overlooks stays in float32, and every answer is as right. Layers
+    of the same weights are one.
     """
     import onnx
 
     parts = [model.encoder, model.context_encoder, model.attention]
     modules = [each for part in parts if part is not None for each in part.modules()]
-    expected = sum(isinstance(each, nn.Linear) for each in modules)
+    layers = [each.weight.detach().cpu().numpy() for each in modules if isinstance(each, nn.Linear)]
+    expected = len({_digest(weights.T) for weights in layers})
     graph = onnx.load(path).graph
     found = len({node.input[1] for node in graph.node if node.op_type == INTEGER_MATMUL})
     if found != expected:
@@ -119,6 +122,7 @@ def find_linears(graph: Any) -> list[Linear]:
     constants = {each.name: each for each in graph.initializer}
     writers = {name: node for node in graph.node for name in node.output}
     found = []
+    names: dict[bytes, str] = {}
     for node in graph.node:
         if node.op_type != "MatMul":
             continue
@@ -131,8 +135,14 @@ def find_linears(graph: Any) -> list[Linear]:
         weights = numpy_helper.to_array(constants[name])
         weights = weights.T if is_turned else weights
         if weights.shape[1] >= LEAST_OUTPUTS:
+            # An exporter may write the weights anew for each use: they are one layer still.
+            name = names.setdefault(_digest(weights), name)
             found.append(Linear(node.output[0], node.input[0], name, weights))
     return found
+
+
+def _digest(weights: npt.NDArray[np.float32]) -> bytes:
+    return hashlib.sha256(weights.tobytes()).digest()
 
 
 def _groups(linears: Mapping[str, Linear]) -> dict[Names, list[str]]:
@@ -171,7 +181,10 @@ def _measure(
             given = {name: getattr(batch, name).numpy() for name in inputs}
             if "context_ids" in given and not given["context_mask"].any():
                 # The states of an absent context are never read: those of a text stand for them.
-                given |= {"context_ids": given["input_ids"], "context_mask": given["attention_mask"]}
+                given |= {
+                    "context_ids": given["input_ids"],
+                    "context_mask": given["attention_mask"],
+                }
             found = session.run(list(sources), given)
             for names, values in zip(sources.values(), found, strict=True):
                 tokens.setdefault(names, []).append(values.reshape(-1, values.shape[-1]))

@@ -92,6 +92,7 @@ def test_the_certificates_numbers_are_those_of_the_files_themselves(run, exporte
     exact, rough = (certificate["precisions"][name] for name in ("fp32", "fp16"))
     assert 0 < exact["largest_difference"] < 1e-4 < rough["largest_difference"] < 0.1
     assert rough["bytes"] < exact["bytes"]
+    assert rough["bytes_share"] == rough["bytes"] / exact["bytes"]
     # A student that answers all rows alike would agree with anything.
     confusion = np.array(certificate["trained"]["scores"]["warmth"]["confusion"])
     assert (confusion.sum(axis=0) > 0).sum() >= 2
@@ -135,6 +136,25 @@ def test_precisions_are_named_once_and_fp32_is_always_made(text, names):
 def test_an_unknown_precision_is_refused_with_those_there_are():
     with pytest.raises(InputError, match=r"'int3' is no precision: choose from fp16, fp32, int8$"):
         named_precisions("fp32,int3")
+
+
+def test_an_export_in_integers_answers_nearly_like_the_run(run, same_graph, changed, tmp_path):
+    """The student is a random one with large weights, which no rounding leaves as it is."""
+    changed(agreement=0.8)
+    certificate = export_run(run.path, tmp_path / "mine", ["fp32", "int8"])
+    found = certificate["precisions"]["int8"]
+    assert found["file"] == "model.int8.onnx"
+    assert found["bytes"] == (tmp_path / "mine" / "model.int8.onnx").stat().st_size
+    assert all(task["label_agreement"] >= 0.8 for task in found["tasks"].values())
+
+
+def test_the_steps_are_measured_on_some_training_rows_of_both_kinds(run, monkeypatch):
+    monkeypatch.setattr(build, "MEASURED_ROWS", 5)
+    train = run.load_splits()[0]["train"]
+    rows = build.measured_rows(train)
+    assert sum(bool(text) for text in rows["context"]) == 5
+    assert len(set(rows["id"])) == len(rows) == 10
+    assert set(rows["id"]) <= set(train["id"])
 
 
 def shaken(source, target, _model, _rows):

@@ -130,6 +130,14 @@ def test_a_report_holds_the_largest_of_all_tasks_and_their_scores(table):
     assert report["tasks"]["age"]["scores"]["mse"] == pytest.approx(0.0, abs=1e-9)
 
 
+def test_a_report_says_how_the_macro_f1_changes_where_there_are_classes(table):
+    """Row 2 of classes 0, 1, 0, 1 goes wrong: F1 of 2/3 and 4/5, in place of 1."""
+    report = precision_report([MOOD, AGE], table, logits(), logits(mood=((2, 1), 0.75)))
+    change = report["tasks"]["mood"]["macro_f1_change"]
+    assert change == pytest.approx((2 / 3 + 4 / 5) / 2 - 1)
+    assert "macro_f1_change" not in report["tasks"]["age"]
+
+
 def test_float32_may_differ_by_rounding_alone(table):
     def report(distance):
         return precision_report([MOOD], table, logits(), logits(mood=((0, 0), 2.0 + distance)))
