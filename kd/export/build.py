@@ -30,8 +30,8 @@ from student.inference import RATIONALE_THRESHOLD, compute_logits
 from student.model import StudentModel
 from student.onnx_export import PACKAGES, check_packages, write_graph, write_half
 from student.onnx_inference import compute_onnx_logits
-from student.predictor import model_folder
 from student.onnx_int8 import write_int8
+from student.predictor import model_folder
 
 # precision → the function that makes its file of the float32 one: of the source and the target,
 # the student, and rows that it was trained on
