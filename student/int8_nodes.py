@@ -5,8 +5,8 @@ All are of ONNX itself or, INTEGER_MATMUL alone, of onnxruntime's own set.
 Letters: V = rows of an embedding, H = hidden size, J = inputs of a layer, N = its outputs.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,20 @@ SHARED = {
 }
 
 
+class Linear(NamedTuple):
+    """Where a graph uses a layer: what it writes and reads, its weights' name, (J, N), bias (N,).
+
+    biased: what the node writes that adds the bias; the output itself where none does.
+    """
+
+    output: str
+    source: str
+    name: str
+    weights: npt.NDArray[np.float32]
+    biased: str
+    bias: npt.NDArray[np.float32]
+
+
 def add_constants(graph: Any, values: Mapping[str, Any]) -> None:
     """Add arrays to a graph by name."""
     from onnx import numpy_helper
@@ -34,32 +48,31 @@ def add_constants(graph: Any, values: Mapping[str, Any]) -> None:
     )
 
 
-def add_layers(
-    graph: Any, prefix: str, weights: Mapping[str, npt.NDArray[np.float32]], moments: Moments
-) -> Steps:
-    """Add the constants of the layers (J, N) that read the same inputs; the inputs' steps."""
-    inputs, outputs = next(iter(weights.values())).shape
-    together = np.concatenate([each.T for each in weights.values()]).astype(np.float64)
+def add_layers(graph: Any, prefix: str, layers: Sequence[Linear], moments: Moments) -> Steps:
+    """Add the constants of the layers that read the same inputs, as one layer; the inputs' steps."""
+    together = np.concatenate([layer.weights.T for layer in layers]).astype(np.float64)
+    inputs = together.shape[1]
     # A layer that widens has the most weights, and loses least by inputs of one byte.
-    steps = choose_steps(moments, together, fine=inputs >= outputs)
+    widens = any(layer.weights.shape[0] < layer.weights.shape[1] for layer in layers)
+    steps = choose_steps(moments, together, fine=not widens)
     more = np.repeat(np.arange(inputs), steps.columns - 1)
     columns = np.concatenate([np.arange(inputs), more])
     # The second column of an input begins where the first is full.
     before = np.concatenate(
         [np.zeros(inputs), *(LEVELS * np.arange(1, count) for count in steps.columns)]
     )
+    rounded, scale, constant = round_weights(moments, steps, together)
+    widths = [layer.weights.shape[1] for layer in layers]
+    constant += np.concatenate([layer.bias for layer in layers])
     constants: dict[str, Any] = {
         "more": more,
         "inverse": (1 / steps.step)[columns].astype(np.float32),
         "start": ((-steps.low / steps.step)[columns] - before).astype(np.float32),
+        "bytes": np.ascontiguousarray(rounded.T[columns]),
+        "scale": scale,
+        "constant": constant,
+        "widths": np.array(widths, dtype=np.int64),
     }
-    for name, values in weights.items():
-        rounded, scale, constant = round_weights(moments, steps, values.T.astype(np.float64))
-        constants |= {
-            f"{name}.bytes": np.ascontiguousarray(rounded.T[columns]),
-            f"{name}.scale": scale,
-            f"{name}.constant": constant,
-        }
     add_constants(graph, {f"{prefix}.{name}": each for name, each in constants.items()})
     return steps
 
@@ -96,22 +109,29 @@ def count_inputs(source: str, prefix: str, steps: Steps) -> list[Any]:
     return nodes
 
 
-def multiply(source: str, weights: str, output: str, *, fine: bool) -> list[Any]:
-    """Nodes of a layer: `source` was counted, `weights` begins the names of the constants."""
+def multiply(source: str, prefix: str, steps: Steps, layers: Sequence[Linear]) -> list[Any]:
+    """Nodes of the layers that read a tensor that was counted, their biases included."""
     from onnx import helper
 
     def product(values: str, unit: str, zero: str, constant: str, to: str) -> Any:
-        inputs = [values, f"{weights}.bytes", unit, f"{weights}.scale", zero, "", constant]
+        inputs = [values, f"{prefix}.bytes", unit, f"{prefix}.scale", zero, "", constant]
         return helper.make_node(INTEGER_MATMUL, inputs, [to], domain=DOMAIN)
 
-    constant, high, rest = f"{weights}.constant", f"{source}.bytes", f"{source}.rest"
-    if not fine:
-        return [product(high, "bytes.one", "bytes.zero", constant, output)]
-    return [
-        product(high, "bytes.high", "bytes.zero", constant, f"{output}.high"),
-        product(rest, "bytes.one", "bytes.middle", "", f"{output}.rest"),
-        helper.make_node("Add", [f"{output}.high", f"{output}.rest"], [output]),
-    ]
+    outputs = [layer.biased for layer in layers]
+    all_of_them = outputs[0] if len(outputs) == 1 else f"{source}.products"
+    constant, high, rest = f"{prefix}.constant", f"{source}.bytes", f"{source}.rest"
+    if steps.fine:
+        parts = [f"{source}.products.high", f"{source}.products.rest"]
+        nodes = [
+            product(high, "bytes.high", "bytes.zero", constant, parts[0]),
+            product(rest, "bytes.one", "bytes.middle", "", parts[1]),
+            helper.make_node("Add", parts, [all_of_them]),
+        ]
+    else:
+        nodes = [product(high, "bytes.one", "bytes.zero", constant, all_of_them)]
+    if len(outputs) > 1:
+        nodes.append(helper.make_node("Split", [all_of_them, f"{prefix}.widths"], outputs, axis=-1))
+    return nodes
 
 
 def add_embedding(graph: Any, name: str, table: npt.NDArray[np.float32]) -> None:

@@ -10,7 +10,7 @@ Letters: J = inputs of a layer, N = its outputs.
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from student.int8_nodes import (
     DOMAIN,
     INTEGER_MATMUL,
     SHARED,
+    Linear,
     add_constants,
     add_embedding,
     add_layers,
@@ -42,15 +43,6 @@ ROWS_AT_ONCE = 64
 Names = tuple[str, ...]
 
 
-class Linear(NamedTuple):
-    """Where a graph uses a layer: what it writes and reads, its weights' name and (J, N)."""
-
-    output: str
-    source: str
-    name: str
-    weights: npt.NDArray[np.float32]
-
-
 def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTable) -> None:
     """Write a student's float32 graph again, its encoder's linear layers and embeddings in bytes.
 
@@ -67,19 +59,21 @@ def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTab
     add_constants(graph, SHARED)
     counted: dict[str, tuple[str, Steps]] = {}
     for number, (names, sources) in enumerate(groups.items()):
-        weights = {each.name: each.weights for each in linears.values() if each.name in names}
-        steps = add_layers(graph, f"{number}", weights, moments.pop(names))
+        layers = list({each.name: each for each in linears.values() if each.name in names}.values())
+        steps = add_layers(graph, f"{number}", layers, moments.pop(names))
         counted |= dict.fromkeys(sources, (f"{number}", steps))
     nodes: list[Any] = []
     ready: set[str] = set()
+    written = {linear.biased for linear in linears.values()}
     for node in graph.node:
         if linear := linears.get(node.output[0]):
-            prefix, steps = counted[linear.source]
             if linear.source not in ready:
                 ready.add(linear.source)
-                nodes += count_inputs(linear.source, prefix, steps)
-            weights_name = f"{prefix}.{linear.name}"
-            nodes += multiply(linear.source, weights_name, linear.output, fine=steps.fine)
+                readers = [each for each in linears.values() if each.source == linear.source]
+                nodes += count_inputs(linear.source, *counted[linear.source])
+                nodes += multiply(linear.source, *counted[linear.source], readers)
+        elif node.output[0] in written:
+            pass  # the bias is among the layer's constants
         elif (table := _embedding(graph, node)) is not None:
             if node.input[0] not in ready:
                 ready.add(node.input[0])
@@ -105,13 +99,14 @@ def check_layers(path: Path, model: StudentModel) -> None:
     parts = [model.encoder, model.context_encoder, model.attention]
     modules = [each for part in parts if part is not None for each in part.modules()]
     layers = [each.weight.detach().cpu().numpy() for each in modules if isinstance(each, nn.Linear)]
-    expected = len({_digest(weights.T) for weights in layers})
+    expected = sum({_digest(weights.T): len(weights) for weights in layers}.values())
     graph = onnx.load(path).graph
-    found = len({node.input[1] for node in graph.node if node.op_type == INTEGER_MATMUL})
+    products = {node.input[1] for node in graph.node if node.op_type == INTEGER_MATMUL}
+    found = sum(each.dims[1] for each in graph.initializer if each.name in products)
     if found != expected:
         raise InputError(
-            f"kd export: int8 found {found} of the {expected} linear layers of the student's "
-            f"encoder: leave int8 out of --precision; nothing was written"
+            f"kd export: int8 found {found} of the {expected} outputs of linear layers of the "
+            f"student's encoder: leave int8 out of --precision; nothing was written"
         )
 
 
@@ -137,8 +132,23 @@ def find_linears(graph: Any) -> list[Linear]:
         if weights.shape[1] >= LEAST_OUTPUTS:
             # An exporter may write the weights anew for each use: they are one layer still.
             name = names.setdefault(_digest(weights), name)
-            found.append(Linear(node.output[0], node.input[0], name, weights))
+            bias = _bias(graph, constants, node.output[0], weights.shape[1])
+            found.append(Linear(node.output[0], node.input[0], name, weights, *bias))
     return found
+
+
+def _bias(
+    graph: Any, constants: Mapping[str, Any], output: str, width: int
+) -> tuple[str, npt.NDArray[np.float32]]:
+    """What the one node writes that reads a product, and the constant (N,) that it adds."""
+    from onnx import numpy_helper
+
+    readers = [node for node in graph.node if output in node.input]
+    if len(readers) == 1 and readers[0].op_type == "Add":
+        (other,) = (name for name in readers[0].input if name != output)
+        if other in constants and list(constants[other].dims) == [width]:
+            return readers[0].output[0], numpy_helper.to_array(constants[other])
+    return output, np.zeros(width, dtype=np.float32)
 
 
 def _digest(weights: npt.NDArray[np.float32]) -> bytes:

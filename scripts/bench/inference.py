@@ -38,8 +38,14 @@ from teachers.building import new_teacher
 BATCH = 32
 Run = Callable[[Batch], object]
 
-# Both are handed folders or a graph, and print the seconds of loading.
-LOAD_TORCH = """
+# Both are handed folders or a graph, and print the seconds of loading and the MiB at the peak.
+# (What wait4 says of a child holds its parent's peak, too.)
+PEAK = """
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(int(status["VmHWM"].split()[0]) / 1024)
+"""
+LOAD_TORCH = (
+    """
 import sys, time
 import torch
 from student.predictor import Predictor
@@ -50,7 +56,10 @@ print(time.perf_counter() - start)
 for model in models:
     model(["I am so sorry, that must hurt."], ["I lost my job today."])
 """
-LOAD_GRAPH = """
+    + PEAK
+)
+LOAD_GRAPH = (
+    """
 import sys, time
 from pathlib import Path
 import numpy as np, onnxruntime
@@ -67,6 +76,8 @@ values = [np.array([part]) for text in texts for part in (text.ids, text.attenti
 names = [node.name for node in session.get_inputs()]
 session.run(None, dict(zip(names, values)))
 """
+    + PEAK
+)
 
 
 def torch_run(models: Sequence[StudentModel]) -> Run:
@@ -110,21 +121,17 @@ def start_up(code: str, paths: Sequence[Path], rounds: int) -> dict[str, float]:
     found = []
     for _ in range(rounds):
         start = time.perf_counter()
-        process = subprocess.Popen(
+        done = subprocess.run(
             [sys.executable, "-c", code, *map(str, paths)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            capture_output=True,
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            check=False,
         )
-        assert process.stdout is not None
-        loading = float(process.stdout.readline())
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        process.stdout.close()
-        if process.returncode:
-            raise SystemExit(f"a process that loads {paths[0]} failed")
-        found.append((loading, time.perf_counter() - start, usage.ru_maxrss / 1024))
+        if done.returncode:
+            raise SystemExit(f"a process that loads {paths[0]} failed: {done.stderr[-500:]}")
+        loading, peak = map(float, done.stdout.split())
+        found.append((loading, time.perf_counter() - start, peak))
     names = ("load_seconds", "first_answer_seconds", "peak_mib")
     return dict(zip(names, np.median(found, axis=0).tolist(), strict=True))
 

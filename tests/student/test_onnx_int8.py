@@ -98,17 +98,33 @@ def test_every_linear_layer_of_the_encoder_is_integer_in_the_file(written):
     expected = 2 * layers * (1 + separate) + 4 * has_context
     graph = onnx.load(path).graph
     products = [node for node in graph.node if node.op_type == "MatMulIntegerToFloat"]
-    assert len({node.input[1] for node in products}) == expected
-    types = {each.name: each.data_type for each in graph.initializer}
-    assert {types[node.input[1]] for node in products} == {onnx.TensorProto.INT8}
+    weights = {each.name: each for each in graph.initializer}
+    assert {weights[node.input[1]].data_type for node in products} == {onnx.TensorProto.INT8}
     assert find_linears(graph) == []
-    # As often as the float32 graph uses each; those that do not widen are two, of two bytes.
     before = find_linears(onnx.load(source).graph)
-    fine = [each for each in before if each.weights.shape[0] >= each.weights.shape[1]]
-    assert len(products) == len(before) + len(fine)
+    assert len({each.name for each in before}) == expected
+    # As often as the float32 graph uses each; those that do not widen are two, of two bytes.
+    assert sum(weights[node.input[1]].dims[1] for node in products) == sum(
+        each.weights.shape[1] * (2 if each.weights.shape[0] >= each.weights.shape[1] else 1)
+        for each in before
+    )
     assert len(before) == expected * (2 if has_context and not separate else 1) - (
         4 if has_context and not separate else 0
     )
+
+
+def test_layers_that_read_the_same_are_one_product_with_their_biases_in_it(written):
+    """Queries, keys and values of a text are one, so are keys and values of a context."""
+    case, _, source, path = written
+    before, after = onnx.load(source).graph, onnx.load(path).graph
+    sources = {each.source for each in find_linears(before)}
+    counted = [node.input[0] for node in after.node if node.op_type == "MatMulIntegerToFloat"]
+    assert len({name.removesuffix(".rest").removesuffix(".bytes") for name in counted}) == len(
+        sources
+    )
+    if case == "bert":
+        gone = {each.output for each in find_linears(before)}
+        assert not gone & {name for node in after.node for name in node.input}
 
 
 def test_the_answers_are_nearly_the_students_on_rows_that_were_not_measured(written):
@@ -181,7 +197,7 @@ def test_a_layer_that_would_stay_in_float32_is_refused(written, tmp_path):
     """All answers are as right with it: nothing else would tell."""
     _, model, source, _ = written
     hide(source, tmp_path / "hidden.onnx", "Mul")
-    with pytest.raises(InputError, match=r"int8 found \d+ of the \d+ linear layers"):
+    with pytest.raises(InputError, match=r"int8 found \d+ of the \d+ outputs of linear layers"):
         write_int8(tmp_path / "hidden.onnx", tmp_path / "int8.onnx", model, rows_of(6, 1))
 
 
