@@ -49,7 +49,7 @@ def add_constants(graph: Any, values: Mapping[str, Any]) -> None:
 
 
 def add_layers(graph: Any, prefix: str, layers: Sequence[Linear], moments: Moments) -> Steps:
-    """Add the constants of the layers that read the same inputs, as one layer; the inputs' steps."""
+    """Add the constants of layers that read the same inputs, as one layer; the inputs' steps."""
     together = np.concatenate([layer.weights.T for layer in layers]).astype(np.float64)
     inputs = together.shape[1]
     # A layer that widens has the most weights, and loses least by inputs of one byte.

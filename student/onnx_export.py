@@ -167,13 +167,16 @@ def write_half(source: Path, target: Path) -> None:
 
 
 def halve_weights(graph: Any) -> None:
-    """Store the large float32 constants of a graph in float16, and widen them where it begins."""
+    """Store the large float32 matrices of a graph in float16, and widen them where it begins.
+
+    Vectors stay: they are small, and the scales of an int8 layer are too small for float16.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     widened = []
     for weights in graph.initializer:
         values = numpy_helper.to_array(weights)
-        if values.dtype == np.float32 and values.size >= HALVED_FROM:
+        if values.dtype == np.float32 and values.ndim > 1 and values.size >= HALVED_FROM:
             name = weights.name
             # A weight beyond float16 would become infinite.
             values = np.clip(values, -HALF_MAX, HALF_MAX).astype(np.float16)

@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from onnx import helper, numpy_helper
 from transformers import BertConfig, ModernBertConfig, RobertaConfig
 
 from data.errors import InputError
@@ -15,7 +16,13 @@ from student import onnx_export
 from student.encoders import new_encoder
 from student.inference import compute_logits
 from student.model import new_student
-from student.onnx_export import input_names, output_names, write_graph, write_half
+from student.onnx_export import (
+    halve_weights,
+    input_names,
+    output_names,
+    write_graph,
+    write_half,
+)
 from student.onnx_inference import compute_onnx_logits
 
 EMPATHY = TaskSpec(
@@ -157,6 +164,18 @@ def test_half_the_bytes_give_almost_the_same_logits(exported, tmp_path):
     assert half.stat().st_size < 0.75 * path.stat().st_size
     large = [each for each in onnx.load(half).graph.initializer if np.prod(each.dims) >= 1024]
     assert {each.data_type for each in large} == {onnx.TensorProto.FLOAT16}
+
+
+def test_of_large_constants_only_matrices_are_halved():
+    """Scales of a layer in bytes are vectors, and some of them are nothing in float16."""
+    sizes = {"matrix": (40, 40), "vector": (2000,), "small": (4, 4)}
+    constants = [numpy_helper.from_array(np.full(size, 1e-9, "f4"), name)
+                 for name, size in sizes.items()]  # fmt: skip
+    graph = helper.make_graph([], "student", [], [], constants)
+    halve_weights(graph)
+    kinds = {each.name: each.data_type for each in graph.initializer}
+    assert kinds["matrix.half"] == onnx.TensorProto.FLOAT16
+    assert kinds["vector"] == kinds["small"] == onnx.TensorProto.FLOAT
 
 
 def test_inputs_and_outputs_are_named_typed_and_of_any_size(exported):

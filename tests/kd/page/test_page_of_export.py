@@ -1,0 +1,69 @@
+"""Test of the page of a student that kd export wrote, in integers, opened from a disk."""
+
+import json
+
+import numpy as np
+import pytest
+from onnxruntime import InferenceSession
+from tokenizers import Tokenizer
+
+from kd.export.build import export_run
+from kd.export.predict import answers_of
+from kd.page.build import make_page
+
+PAIRS = [
+    ("i am so sorry, what a sad day it was for us", "my dog of 3 years happened"),
+    ("what a great and happy day", "we was here"),
+    ("no &amp; \U0001f600 so, so sorry", "that happened to you"),
+    ("a great time with you", ""),
+]
+SHOWN = """() => Object.fromEntries(Array.from(
+    document.querySelectorAll("[data-text=reply] article"), (card) => [card.dataset.task, {
+        answer: card.querySelector(".answer strong").textContent,
+        values: Array.from(card.querySelectorAll("ul.classes data"), (d) => Number(d.value)),
+        quotes: Array.from(card.querySelectorAll(".quotes q"), (quote) => quote.textContent),
+    }]))"""
+
+
+@pytest.fixture(scope="module")
+def in_bytes(run, tmp_path_factory):
+    """An export of the run, model.int8.onnx in it."""
+    folder = tmp_path_factory.mktemp("export") / "mine"
+    export_run(run.path, folder, ["fp32", "int8"])
+    return folder
+
+
+def test_the_page_answers_from_a_disk_as_python_does_by_the_same_integers(
+    browser, built, in_bytes, tmp_path, ask
+):
+    make_page(in_bytes, tmp_path / "page")
+    tasks = json.loads((in_bytes / "tasks.json").read_text())
+    tokenizer = Tokenizer.from_file(str(in_bytes / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(tasks[0]["max_tokens"])
+    session = InferenceSession(in_bytes / "model.int8.onnx", providers=["CPUExecutionProvider"])
+    context = browser.new_context(offline=True)
+    page, mistakes = context.new_page(), []
+    page.on("console", lambda message: mistakes.append(message.text))
+    page.on("pageerror", lambda error: mistakes.append(str(error)))
+    page.on("request", lambda request: mistakes.append(request.url)
+            if not request.url.startswith(("file:", "blob:", "data:")) else None)  # fmt: skip
+    page.goto((tmp_path / "page" / "index.html").as_uri())
+    page.wait_for_selector("#status:text('Ready.')")
+    assert "int8" in page.inner_text("#about")
+    for text, post in PAIRS:
+        ask(page, text, post)
+        shown = page.evaluate(SHOWN)
+        expected = dict(answers_of(tokenizer, session, tasks, text, post))
+        assert shown.keys() == expected.keys()
+        for task, answer in expected.items():
+            if not answer["probabilities"]:
+                continue
+            assert shown[task]["answer"] == answer["label"]
+            # A rounding that falls otherwise in the browser's kernels is a whole step.
+            np.testing.assert_allclose(
+                sorted(shown[task]["values"]), sorted(answer["probabilities"].values()), atol=0.1
+            )
+            assert shown[task]["quotes"] == [part["words"] for part in answer["rationale"]]
+    assert mistakes == []
+    context.close()
