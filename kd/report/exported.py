@@ -1,4 +1,4 @@
-"""The precisions of a run's export as systems of the report, scored on the test rows."""
+"""A run's export as a system of the report, scored on the test rows."""
 
 import json
 from importlib.util import find_spec
@@ -19,9 +19,10 @@ from student.onnx_inference import compute_onnx_logits
 
 
 def exported_systems(finished: FinishedRun) -> list[System]:
-    """The graphs in RUN/export, where kd export wrote them of this very student; else none.
+    """The smallest graph in RUN/export, where kd export wrote it of this very student; else none.
 
-    Their scores are the means of the tasks' main scores, as the other systems'.
+    Its score is the mean of the tasks' main scores, as the other systems'. The larger graphs give
+    the student's own labels, and would take this long each.
     """
     folder = finished.run.export
     student = finished.run.student
@@ -29,17 +30,16 @@ def exported_systems(finished: FinishedRun) -> list[System]:
     is_this = certificate.get("student_hash") == content_key(files=model_files(student))
     if not is_this or find_spec("onnxruntime") is None:
         return []
+    precisions = certificate["precisions"]
+    smallest = min(precisions, key=lambda name: int(precisions[name]["bytes"]))
+    graph = folder / precisions[smallest]["file"]
     model = StudentModel.from_pretrained(student)
     limit = model.config.max_tokens
     table = encode_table(finished.test, load_tokenizer(str(student)), model.specs, max_tokens=limit)
-    found = []
-    for precision, report in certificate["precisions"].items():
-        graph = folder / report["file"]
-        logits = compute_onnx_logits(graph, model.specs, table, progress=f"{precision} on test")
-        scores = [score(spec, table, logits)[spec.selection_metric] for spec in model.specs]
-        mean = None if None in scores else float(np.mean(scores))
-        found.append(System(f"student {precision}", [student], mean, graph))
-    return found
+    logits = compute_onnx_logits(graph, model.specs, table, progress=f"{smallest} on test")
+    scores = [score(spec, table, logits)[spec.selection_metric] for spec in model.specs]
+    mean = None if None in scores else float(np.mean(scores))
+    return [System(f"student {smallest}", [student], mean, graph)]
 
 
 def _certificate(folder: Path) -> dict[str, Any]:

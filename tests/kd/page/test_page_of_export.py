@@ -21,7 +21,6 @@ SHOWN = """() => Object.fromEntries(Array.from(
     document.querySelectorAll("[data-text=reply] article"), (card) => [card.dataset.task, {
         answer: card.querySelector(".answer strong").textContent,
         values: Array.from(card.querySelectorAll("ul.classes data"), (d) => Number(d.value)),
-        quotes: Array.from(card.querySelectorAll(".quotes q"), (quote) => quote.textContent),
     }]))"""
 
 
@@ -52,18 +51,17 @@ def test_the_page_answers_from_a_disk_as_python_does_by_the_same_integers(
     page.wait_for_selector("#status:text('Ready.')")
     assert "int8" in page.inner_text("#about")
     for text, post in PAIRS:
+        page.get_by_role("button", name="Clear").click()
+        page.wait_for_selector("#status:text('Ready.')")
         ask(page, text, post)
         shown = page.evaluate(SHOWN)
         expected = dict(answers_of(tokenizer, session, tasks, text, post))
         assert shown.keys() == expected.keys()
         for task, answer in expected.items():
-            if not answer["probabilities"]:
-                continue
-            assert shown[task]["answer"] == answer["label"]
             # A rounding that falls otherwise in the browser's kernels is a whole step.
-            np.testing.assert_allclose(
-                sorted(shown[task]["values"]), sorted(answer["probabilities"].values()), atol=0.1
-            )
-            assert shown[task]["quotes"] == [part["words"] for part in answer["rationale"]]
+            chances = list(answer["probabilities"].values())
+            np.testing.assert_allclose(sorted(shown[task]["values"]), sorted(chances), atol=0.01)
+            if chances:
+                assert shown[task]["answer"] == answer["label"]
     assert mistakes == []
     context.close()
