@@ -84,8 +84,8 @@ def study(
     """Train students that differ in one thing each, several seeds each, and compare them.
 
     single: a student a task, gold only; multi: all tasks, gold only; soft: the teachers alone;
-    mixed: a fixed gold_weight; annealed: teacher to gold. More arms or seeds are added to those
-    that are there.
+    mixed: a fixed gold_weight; annealed: teacher to gold; ce+kl: the loss on gold plus the
+    divergence from the teachers. More arms or seeds are added to those that are there.
     """
     chosen = named_arms(arms)
     loaded, folder = open_run(config, overrides, runs, overwrite)

@@ -16,7 +16,7 @@ from student.heads import HeadKind, Pooling
 
 EMBEDDED = "embedded"
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-Objective = Literal["annealed", "soft", "gold", "mixed"]
+Objective = Literal["annealed", "soft", "gold", "mixed", "ce+kl"]
 
 
 class Settings(BaseModel):
@@ -71,7 +71,9 @@ class Task(Settings):
         "by_level", description="a row without one teaches: none, all, ignore, or by_level"
     )
     weight: float = Field(1.0, ge=0, description="the task's share of the student's loss")
-    temperature: float = Field(1.0, gt=0, description="divides the teacher's logits")
+    temperature: float = Field(
+        1.0, gt=0, description="divides the teacher's logits; of ce+kl the student's too"
+    )
     class_weights: Literal["none", "sqrt", "balanced"] = Field(
         "sqrt",
         description="of gold rows and rationale tokens; balanced: all / (classes * of the class); "
@@ -166,7 +168,9 @@ class StudentTraining(Training):
     """How the student is distilled."""
 
     objective: Objective = Field(
-        "annealed", description="annealed: teacher to gold; mixed: the fixed gold_weight"
+        "annealed",
+        description="annealed: teacher to gold; mixed: the fixed gold_weight; ce+kl: the loss on "
+        "gold plus kl_weight * T^2 * KL(teacher || student at T)",
     )
     schedule: ScheduleName = "linear"
     gold_weight: float = Field(
@@ -174,7 +178,8 @@ class StudentTraining(Training):
     )
     sampling: Sampling = "proportional"
     alpha: float = Field(0.75, gt=0, description="of sampling size_power and temperature")
-    # No part of the text that keys a student: student_key has the number that it resolves to.
+    # Nor this one nor the seed are part of the text that keys a student: student_key has them.
+    kl_weight: float = Field(1.0, gt=0, repr=False, description="of objective ce+kl")
     seed: int | None = Field(
         None, ge=0, lt=2**32, repr=False, description="of heads, batches, dropout; null: the run's"
     )

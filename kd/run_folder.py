@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from datasets import DatasetDict, load_from_disk
+from pydantic import ValidationError
 
 from data.errors import InputError
 from kd.atomic import new_folder, write_text
@@ -120,7 +121,7 @@ class RunFolder:
         """Raise InputError when another config made the folder, naming the keys that differ."""
         if not self.config.is_file():
             return
-        there = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        there = _with_defaults(yaml.safe_load(self.config.read_text(encoding="utf-8")))
         here = config.model_dump(mode="json")
         changed = [
             change
@@ -203,6 +204,14 @@ class RunFolder:
         if not profile.is_file():
             raise InputError(f"{self.splits}: holds no splits: run kd data with this config first")
         return load_from_disk(str(self.splits)), json.loads(profile.read_text(encoding="utf-8"))
+
+
+def _with_defaults(settings: Any) -> Any:
+    """The settings with the keys that are newer than the run; as they are where they are wrong."""
+    try:
+        return Config.model_validate(settings).model_dump(mode="json")
+    except ValidationError:
+        return settings
 
 
 def _key_in(stamp: Path) -> str | None:

@@ -32,6 +32,7 @@ ARMS: dict[str, Objective] = {
     "soft": "soft",
     "mixed": "mixed",
     "annealed": "annealed",
+    "ce+kl": "ce+kl",
 }
 
 

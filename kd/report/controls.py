@@ -24,6 +24,8 @@ QUESTIONS = {
     ("multi", "mixed"): "Does a fixed mixture help? mixed − multi",
     ("mixed", "annealed"): "Does annealing help? annealed − mixed",
     ("soft", "annealed"): "Does gold help the student? annealed − soft",
+    ("multi", "ce+kl"): "Does distillation as a sum of losses help? ce+kl − multi",
+    ("annealed", "ce+kl"): "Is a sum of losses better than annealing? ce+kl − annealed",
 }
 TONES: dict[str, Tone] = {
     "better": "good",
@@ -55,7 +57,8 @@ def controls_section(
         "Mean ± standard deviation over seeds, on the test rows. The arms share splits, teachers "
         "and soft targets; a seed changes the student's first heads, batches and dropout. "
         "single: a student a task on gold; multi: all tasks on gold; soft: the teachers alone; "
-        "mixed: a fixed mixture; annealed: teacher to gold.",
+        "mixed: a fixed mixture; annealed: teacher to gold; ce+kl: the cross-entropy with gold "
+        "plus the divergence from the teachers.",
         "A difference counts when each of its 95 % intervals leaves out 0.",
     ]
     parts = [Part("", sentences, [_means(scores, arms)], _figures(scores, arms))]

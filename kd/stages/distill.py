@@ -1,6 +1,7 @@
 """Stage distill: the student, trained on gold and soft targets."""
 
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 from accelerate.utils import set_seed
@@ -8,10 +9,12 @@ from datasets import DatasetDict
 from transformers import PreTrainedTokenizerBase
 
 from data.encoding import EncodedTable
+from data.tasks import TaskSpec
 from kd.annealing import SCHEDULES, Schedule, constant
 from kd.config import Config, StudentTraining
 from kd.evaluation import dev_scorer
 from kd.hardware import new_accelerator
+from kd.losses import TaskLoss
 from kd.run_folder import RunFolder, check_model, content_key, model_files
 from kd.stages.teach import (
     encoder_files,
@@ -76,8 +79,15 @@ def student_key(config: Config, run: RunFolder, table_hash: str) -> str:
         if names
         else {},
         [fingerprint(run.teacher(name), table_hash, config.data.max_tokens) for name in names],
+        *newer_settings(config),
         files=model_files(run.teacher(start)) if start else encoder_files(config.student.encoder),
     )
+
+
+def newer_settings(config: Config) -> list[object]:
+    """The settings that older runs did not know, where they say something: so what was made
+    before them stays valid."""
+    return [config.training.kl_weight] if config.training.objective == "ce+kl" else []
 
 
 def load_all_targets(
@@ -100,11 +110,24 @@ def load_all_targets(
 
 
 def schedule_of(training: StudentTraining) -> Schedule:
-    """The gold weight over a run's progress; `gold` is 1 and `soft` is 0 throughout."""
+    """The gold weight over a run's progress; `gold` is 1 and `soft` is 0 throughout.
+
+    Of `ce+kl` it is 1 too: gold counts whole, and the teachers' part is added to it.
+    """
     if training.objective == "annealed" and training.schedule != "constant":
         return SCHEDULES[training.schedule]
-    fixed = {"gold": 1.0, "soft": 0.0}
+    fixed = {"gold": 1.0, "soft": 0.0, "ce+kl": 1.0}
     return constant(fixed.get(training.objective, training.gold_weight))
+
+
+def student_loss(config: Config, spec: TaskSpec, table: EncodedTable) -> TaskLoss:
+    """How a task counts in the student's loss; the gold of the train rows gives class weights."""
+    training = config.training
+    return replace(
+        task_loss(config, spec, training, table),
+        temperature=config.tasks[spec.name].temperature,
+        kl_weight=training.kl_weight if training.objective == "ce+kl" else None,
+    )
 
 
 def with_targets(
@@ -181,7 +204,7 @@ def _distill(
             model,
             rows,
             plan,
-            {spec.name: task_loss(config, spec, training, encoded["train"]) for spec in specs},
+            {spec.name: student_loss(config, spec, encoded["train"]) for spec in specs},
             schedule_of(training),
             dev_scorer(specs, encoded["dev"], accelerator),
             recipe(training, plan),

@@ -30,7 +30,12 @@ from kd.hardware import by_main_process, new_accelerator
 from kd.metrics import Scores
 from kd.prediction_files import write_predictions
 from kd.run_folder import WITHOUT_EFFECT, RunFolder, check_model, content_key, model_files
-from kd.stages.distill import load_all_targets, needs_teachers, student_key
+from kd.stages.distill import (
+    load_all_targets,
+    needs_teachers,
+    newer_settings,
+    student_key,
+)
 from kd.tokens import by_split, encoded_rows
 from student.encoders import load_tokenizer
 from student.inference import Logits, inference_batches
@@ -96,8 +101,13 @@ def evaluate_key(
 
 def inputs_key(config: Config, run: RunFolder, table_hash: str) -> str:
     """What the scores depend on: settings, rows, and the student's files."""
-    settings = config.model_dump(mode="json", exclude=WITHOUT_EFFECT)
-    return content_key(settings, table_hash, files=model_files(run.student))
+    newer = {"training": {"kl_weight"}}
+    settings = config.model_dump(
+        mode="json", exclude={**dict.fromkeys(WITHOUT_EFFECT, True), **newer}
+    )
+    return content_key(
+        settings, table_hash, *newer_settings(config), files=model_files(run.student)
+    )
 
 
 def _answers(

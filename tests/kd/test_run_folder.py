@@ -73,6 +73,16 @@ def test_overwrite_lets_the_new_config_take_the_folder_over(run):
         run.open(config_of())
 
 
+def test_a_run_of_an_older_version_goes_on_with_the_defaults_of_newer_keys(run):
+    run.open(config_of())
+    there = yaml.safe_load(run.config.read_text())
+    del there["training"]["kl_weight"]
+    run.config.write_text(yaml.safe_dump(there))
+    run.open(config_of())
+    with pytest.raises(InputError, match=r"training\.kl_weight is 1\.0 there and 2\.0 here"):
+        run.open(config_of(training={"kl_weight": 2.0}))
+
+
 def test_a_stage_with_the_same_key_runs_once(stage):
     assert [stage("a"), stage("a")] == [True, False]
 

@@ -8,7 +8,14 @@ from data.errors import InputError
 from kd.atomic import write_text
 from kd.config import Config, StudentTraining
 from kd.run_folder import RunFolder
-from kd.stages.distill import needs_teachers, schedule_of, student_key, with_targets
+from kd.stages.distill import (
+    needs_teachers,
+    newer_settings,
+    schedule_of,
+    student_key,
+    student_loss,
+    with_targets,
+)
 from teachers.soft_targets import SoftTargets, fingerprint
 
 
@@ -32,6 +39,7 @@ def says(ids, logits, fingerprint="f"):
         ({"objective": "gold"}, [1.0, 1.0, 1.0]),
         ({"objective": "soft", "gold_weight": 0.7}, [0.0, 0.0, 0.0]),
         ({"objective": "mixed", "schedule": "cosine", "gold_weight": 0.2}, [0.2, 0.2, 0.2]),
+        ({"objective": "ce+kl", "gold_weight": 0.2}, [1.0, 1.0, 1.0]),
     ],
 )
 def test_the_ladder_of_objectives_is_one_number_apart(settings, weights):
@@ -39,7 +47,7 @@ def test_the_ladder_of_objectives_is_one_number_apart(settings, weights):
     assert [schedule(progress) for progress in (0.0, 0.25, 0.9)] == weights
 
 
-@pytest.mark.parametrize("objective", ["annealed", "mixed", "soft", "gold"])
+@pytest.mark.parametrize("objective", ["annealed", "mixed", "soft", "gold", "ce+kl"])
 def test_only_the_gold_objective_needs_no_teacher(objective):
     config = config_of(training={"objective": objective})
     assert needs_teachers(config) == (objective != "gold")
@@ -97,6 +105,23 @@ def test_the_student_is_trained_again_when_what_it_depends_on_changes(
     assert key(**changes) != key()
     assert key(table_hash="i") != key()
     assert key(teacher="g") != key()
+
+
+@pytest.mark.parametrize("objective", ["annealed", "ce+kl"])
+def test_only_a_sum_of_losses_has_a_weight_of_its_divergence(table, mood, objective):
+    config = config_of(
+        training={"objective": objective, "kl_weight": 0.7}, task={"temperature": 2, "weight": 3}
+    )
+    loss = student_loss(config, mood, table)
+    assert loss.kl_weight == (0.7 if objective == "ce+kl" else None)
+    assert (loss.temperature, loss.weight, loss.class_weights) == (2.0, 3.0, (1.0, 1.0))
+
+
+def test_a_student_of_an_older_version_stays_valid():
+    """kl_weight is newer than some runs, which would otherwise be trained and scored again."""
+    assert "kl_weight" not in str(StudentTraining())
+    assert newer_settings(config_of(training={"kl_weight": 0.5})) == []
+    assert newer_settings(config_of(training={"kl_weight": 0.5, "objective": "ce+kl"})) == [0.5]
 
 
 def labelled_key(config, folder, teacher="f", table_hash="h"):
