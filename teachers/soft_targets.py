@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from data.ragged import Ragged, RowNumbers
 from data.rationales import project
 from data.tasks import TaskSpec
 from student.inference import Logits
+from teachers.trust import shares, trust_in
 
 
 @dataclass(frozen=True)
@@ -155,40 +156,80 @@ def soft_columns(
     table: EncodedTable,
     spec: TaskSpec,
     temperature: float,
+    trust: Literal["among", "gold"] | None = None,
 ) -> tuple[Floats, Floats | None]:
     """A task's soft targets for the rows of a student's table: (N, C) and, or None, (T,).
 
     Several teachers' probabilities are averaged with the given weights (Hosseini & Caragea 2021
-    use one). Rows that a teacher did not label are NaN. Rationale probabilities are the mean of the
-    teacher's tokens, weighted by the characters shared with the student's.
+    use one); rows that no teacher labelled are NaN. Rationale probabilities are the mean of the
+    teacher's tokens, weighted by the characters shared with the student's; teachers without any
+    have no part in them.
+
+    trust: whether teachers count less on rows whose gold they deny, and what takes their share:
+    the other teachers, or gold (see teachers.trust). It goes by what they say at temperature 1.
     """
-    labels = np.zeros((len(table), spec.width), dtype=np.float64)
-    shares = np.asarray(weights, dtype=np.float64) / sum(weights)
     ids = pa.array(table.ids, pa.string())
-    found = []
-    for target, share in zip(targets, shares, strict=True):
-        place = pc.index_in(ids, target.ids).fill_null(-1).to_numpy()
+    places = [pc.index_in(ids, target.ids).fill_null(-1).to_numpy() for target in targets]
+    knows = np.stack(places, axis=1) >= 0
+    trusted = None
+    if trust is not None:
+        gold = table.gold[spec.name]
+        trusted = np.stack(
+            [
+                trust_in(probabilities(target.logits, spec, 1.0)[place], gold, spec)
+                for target, place in zip(targets, places, strict=True)
+            ],
+            axis=1,
+        )
+    among, kept = shares(weights, knows, trusted)
+    labels = np.zeros((len(table), spec.width), dtype=np.float64)
+    for number, (target, place) in enumerate(zip(targets, places, strict=True)):
         soft = probabilities(target.logits, spec, temperature).astype(np.float64)
-        labels += share * np.where(place[:, None] >= 0, soft[place], np.nan)
-        found.append(place)
+        labels += among[:, number, None] * np.where(knows[:, number, None], soft[place], 0.0)
+    labels[~knows.any(axis=1)] = np.nan
+    if trust == "gold":
+        labels = _mended(labels, table.gold[spec.name], kept[:, None])
+    has_tokens = np.array([target.token_logits is not None for target in targets])
     tokens = None
-    if spec.has_rationale and all(target.token_logits is not None for target in targets):
-        tokens = np.empty(len(table.offsets), dtype=np.float32)
-        for row in range(len(table)):
-            part = table.part(row)
-            tokens[part] = sum(
-                share * _token_chances(target, int(place[row]), table.offsets[part], temperature)
-                for target, share, place in zip(targets, shares, found, strict=True)
-            )
+    if spec.has_rationale and has_tokens.any():
+        among, kept = shares(weights, knows & has_tokens, trusted)
+        tokens = _token_column(targets, places, among, table, temperature)
+        if trust == "gold":
+            of_tokens = np.repeat(kept, table.texts.lengths)
+            tokens = _mended(tokens, table.gold_tokens[spec.name], of_tokens).astype(np.float32)
     return labels.astype(np.float32), tokens
+
+
+def _mended(
+    soft: npt.NDArray[Any], gold: Floats, kept: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """gold + kept * (soft - gold) where gold is known."""
+    return np.where(np.isfinite(gold), gold + kept * (soft - gold), soft)
+
+
+def _token_column(
+    targets: Sequence[SoftTargets],
+    places: Sequence[npt.NDArray[np.int64]],
+    among: npt.NDArray[np.float64],
+    table: EncodedTable,
+    temperature: float,
+) -> Floats:
+    """(T,) rationale chances; places: each teacher's (N,) row numbers; among: (N, teachers)."""
+    tokens = np.full(len(table.offsets), np.nan, dtype=np.float32)
+    for row in np.flatnonzero(among.sum(axis=1)):
+        part = table.part(int(row))
+        tokens[part] = sum(
+            share * _token_chances(target, int(place[row]), table.offsets[part], temperature)
+            for target, place, share in zip(targets, places, among[row], strict=True)
+            if share > 0
+        )
+    return tokens
 
 
 def _token_chances(
     target: SoftTargets, row: int, offsets: Ints, temperature: float
 ) -> npt.NDArray[np.float64]:
-    """A teacher's rationale chances on (K, 2) tokens of a student; NaN where `row` is -1."""
-    if row < 0:
-        return np.full(len(offsets), np.nan)
+    """A teacher's rationale chances on (K, 2) tokens of a student."""
     assert target.token_spans is not None
     assert target.token_logits is not None
     chances = expit(target.token_logits.row(row) / temperature)
