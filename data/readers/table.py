@@ -11,7 +11,16 @@ import pyarrow.parquet as pq
 
 from data.cleaning import SURROGATE
 from data.errors import InputError
-from data.readers.record import Record, Row, check_header, csv_rows, lines_of
+from data.readers.record import (
+    Record,
+    Row,
+    bounded_lines,
+    check_header,
+    csv_cells,
+    csv_rows,
+    lines_of,
+    open_text,
+)
 
 
 @dataclass(frozen=True)
@@ -52,10 +61,14 @@ def read_table(path: Path, *, columns: Columns, encoding: str = "utf-8") -> Iter
 
     Raises InputError for an unknown file ending or a missing column.
     """
-    return map(columns.record, _rows(path, columns.wanted, encoding))
+    return map(columns.record, table_rows(path, columns.wanted, encoding))
 
 
-def _rows(path: Path, wanted: tuple[str, ...], encoding: str) -> Iterator[Row]:
+def table_rows(path: Path, wanted: tuple[str, ...], encoding: str = "utf-8") -> Iterator[Row]:
+    """Rows with the wanted columns.
+
+    Raises InputError for an unknown file ending or a missing column.
+    """
     ending = path.suffix.lower()
     if ending == ".csv":
         return csv_rows(path, wanted, encoding=encoding)
@@ -68,14 +81,39 @@ def _rows(path: Path, wanted: tuple[str, ...], encoding: str) -> Iterator[Row]:
     raise InputError(f"{path}: {ending!r} is no table: give .csv, .tsv, .jsonl or .parquet")
 
 
+def header_of(path: Path, encoding: str = "utf-8") -> list[str]:
+    """The names of a table's columns, of JSON lines the first one's keys; none of an empty file.
+
+    Raises InputError for an unknown file ending or a first line that is no row.
+    """
+    ending = path.suffix.lower()
+    if ending in (".csv", ".tsv"):
+        with open_text(path, encoding) as file:
+            first = next(csv_cells(bounded_lines(file), "," if ending == ".csv" else "\t"), None)
+        if first is not None and isinstance(first[1], str):
+            raise InputError(f"{path}:{first[0]}: {first[1]}")
+        return [name.strip() for name in first[1]] if first is not None else []
+    if ending in (".jsonl", ".ndjson"):
+        line = next(lines_of(path, encoding), None)
+        return list(_json_object(*line)) if line is not None else []
+    if ending == ".parquet":
+        return list(_parquet_file(path).schema_arrow.names)
+    raise InputError(f"{path}: {ending!r} is no table: give .csv, .tsv, .jsonl or .parquet")
+
+
+def _json_object(where: str, line: str) -> dict[str, Any]:
+    try:
+        cells = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where}, character {error.pos + 1}: not JSON: {error.msg}") from None
+    if not isinstance(cells, dict):
+        raise InputError(f"{where}: is not a JSON object: write one object a line")
+    return cells
+
+
 def _jsonl_rows(path: Path, wanted: tuple[str, ...], encoding: str) -> Iterator[Row]:
     for where, line in lines_of(path, encoding):
-        try:
-            cells = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{where}, character {error.pos + 1}: not JSON: {error.msg}") from None
-        if not isinstance(cells, dict):
-            raise InputError(f"{where}: is not a JSON object: write one object a line")
+        cells = _json_object(where, line)
         check_header(where, list(cells), wanted)
         row = Row(where, {name: cell_text(cells[name]) for name in wanted})
         for name, cell in row.cells.items():
@@ -87,13 +125,17 @@ def _jsonl_rows(path: Path, wanted: tuple[str, ...], encoding: str) -> Iterator[
         yield row
 
 
-def _parquet_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[Row]:
+def _parquet_file(path: Path) -> pq.ParquetFile:
     if not path.is_file():
         raise InputError(f"{path}: no such file: check the path, and data.root for a task's files")
     try:
-        table = pq.ParquetFile(path)
+        return pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: is not a Parquet file: {error}") from None
+
+
+def _parquet_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[Row]:
+    table = _parquet_file(path)
     check_header(str(path), table.schema_arrow.names, wanted)
     number = 0
     for batch in table.iter_batches(columns=list(wanted)):
