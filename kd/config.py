@@ -1,7 +1,7 @@
 """The configuration of a run: what can be set, with defaults, bounds and meanings."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
@@ -17,6 +17,7 @@ from student.heads import HeadKind, Pooling
 EMBEDDED = "embedded"
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 Objective = Literal["annealed", "soft", "gold", "mixed", "ce+kl"]
+TeacherWeights = Literal["given", "dev", "trust"]
 
 
 class Settings(BaseModel):
@@ -209,25 +210,52 @@ class Teacher(Model):
     training: Training = Training()
 
 
+class OutsideTeacher(Settings):
+    """A teacher that runs elsewhere: a file holds what it says of the rows of its task."""
+
+    file: str = Field(
+        description="a table below data.root: column id, and for each class CLASS or p_CLASS, "
+        "probabilities, or logit_CLASS; of a regression value"
+    )
+    weight: float = Field(1.0, gt=0, description="among several teachers of a task")
+
+
 class Teachers(Teacher):
     """The teachers: what they share, and for some tasks what differs."""
 
-    tasks: dict[str, tuple[dict[str, Any], ...]] = Field(
-        {}, description="task → one mapping of differing settings a teacher; several: averaged"
+    weights: TeacherWeights = Field(
+        "given",
+        description="given: each teacher's weight; dev: times its macro-F1 or Pearson's r on dev; "
+        "trust: times the chance that it gives to gold, row by row, and gold takes the rest",
+    )
+    tasks: dict[str, Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]] = Field(
+        {},
+        description="task → one mapping of differing settings a teacher, or of file and weight; "
+        "several: averaged",
     )
 
-    def of(self, task: str) -> dict[str, Teacher]:
+    def of(self, task: str) -> dict[str, Teacher | OutsideTeacher]:
         """Teacher name → settings of a task's teachers: TASK, TASK-2, TASK-3 …"""
-        shared = self.model_dump(exclude={"tasks"})
-        found = {}
+        shared = self.model_dump(exclude={"tasks", "weights"})
+        found: dict[str, Teacher | OutsideTeacher] = {}
         for number, changes in enumerate(self.tasks.get(task, ({},))):
+            name = task if number == 0 else f"{task}-{number + 1}"
+            kind = OutsideTeacher if "file" in changes else Teacher
+            settings = changes if "file" in changes else _merged(shared, changes)
             try:
-                teacher = Teacher.model_validate(_merged(shared, changes))
+                found[name] = kind.model_validate(settings)
             except ValidationError as error:
-                lines = sentences(error, Teacher, f"teachers.tasks.{task}.{number}.")
+                lines = sentences(error, kind, f"teachers.tasks.{task}.{number}.")
                 raise ValueError("; ".join(lines)) from None
-            found[task if number == 0 else f"{task}-{number + 1}"] = teacher
         return found
+
+    def trained(self, task: str) -> dict[str, Teacher]:
+        """Those of a task's teachers that are trained here."""
+        return {name: one for name, one in self.of(task).items() if isinstance(one, Teacher)}
+
+    def outside(self, task: str) -> dict[str, OutsideTeacher]:
+        """Those of a task's teachers that run elsewhere."""
+        return {n: one for n, one in self.of(task).items() if isinstance(one, OutsideTeacher)}
 
 
 class Student(Model):
@@ -267,9 +295,12 @@ class Config(Settings):
         for name in self.teachers.tasks:
             if name not in self.tasks:
                 raise ValueError(f"teachers.tasks: {name!r} is no task{nearest(name, self.tasks)}")
-        known = [teacher for task in self.tasks for teacher in self.teachers.of(task)]
+        known = [name for task in self.tasks for name in self.teachers.trained(task)]
         if self.student.start is not None and self.student.start not in known:
-            raise ValueError(f"student.start: {self.student.start!r}: choose from {known}")
+            raise ValueError(
+                f"student.start: {self.student.start!r}: choose from {known}, the teachers that "
+                f"are trained here"
+            )
         return self
 
     @property

@@ -17,6 +17,7 @@ from kd.hardware import new_accelerator, resolve_precision
 from kd.show import print_profile
 from kd.stages.data import read_tables
 from kd.stages.distill import needs_teachers
+from kd.stages.label import check_outside_teacher
 from kd.stages.teach import plan_of
 from student.encoders import load_encoder, load_tokenizer
 
@@ -35,6 +36,10 @@ def describe(out: Console, config: Config) -> None:
     print_profile(out, profile)
     new_accelerator(config.training.precision)
     rate = matmul_rate(resolve_precision(config.training.precision)) * UTILISATION
+    for spec in config.specs:
+        for name, settings in config.teachers.outside(spec.name).items():
+            check_outside_teacher(config, spec, name, settings, table)
+            out.print(f"teacher {name} runs outside: {settings.file}", markup=False)
     shown = Table(box=None, pad_edge=False)
     for column in ("training", "rows", "epochs", "steps", "tokens seen", "minutes (about)"):
         shown.add_column(column, justify="left" if column == "training" else "right")
@@ -92,11 +97,11 @@ def _trainings(config: Config) -> Iterator[tuple[str, list[TaskSpec], Model, Tra
     """(title, tasks, model, settings) of each training of a run."""
     if needs_teachers(config) or config.student.start is not None:
         for spec in config.specs:
-            for name, teacher in config.teachers.of(spec.name).items():
+            for name, teacher in config.teachers.trained(spec.name).items():
                 yield f"teacher {name}", [spec], teacher, teacher.training
     student: Model = config.student
     for spec in config.specs:
-        start = config.teachers.of(spec.name).get(config.student.start or "")
+        start = config.teachers.trained(spec.name).get(config.student.start or "")
         if start is not None:
             student = student.model_copy(update={"encoder": start.encoder})
     yield "student", config.specs, student, config.training

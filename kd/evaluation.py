@@ -41,11 +41,14 @@ def rows_with_gold(specs: Sequence[TaskSpec], table: EncodedTable) -> npt.NDArra
 
 
 def score(spec: TaskSpec, table: EncodedTable, logits: Logits) -> dict[str, Any]:
-    """A model's scores on the rows of a table that have a gold target of the task."""
+    """A model's scores on the rows of a table that have a gold target of the task.
+
+    One that quotes no rationales has no scores of them.
+    """
     rows = known_rows(table.gold[spec.name])
     predicted = logits.labels[spec.name][rows]
-    scores = _label_scores(spec, table.gold[spec.name][rows], predicted)
-    if spec.has_rationale:
+    scores = label_scores(spec, table.gold[spec.name][rows], predicted)
+    if spec.name in logits.tokens:
         gold_rows, predicted_rows, has_level, _ = rationale_rows(spec, table, logits, rows)
         scores["rationale"] = rationale_report(gold_rows, predicted_rows, has_level)
     return scores
@@ -101,9 +104,10 @@ def _has_level(spec: TaskSpec, gold: npt.NDArray[np.float32]) -> bool:
     return int(np.argmax(gold)) > 0 if spec.kind == "classification" else float(gold[0]) > 0.0
 
 
-def _label_scores(
+def label_scores(
     spec: TaskSpec, gold: npt.NDArray[np.float32], predicted: npt.NDArray[np.float32]
 ) -> dict[str, Any]:
+    """Scores of (N, C) logits against (N, C) gold; of a regression on the task's own scale."""
     if spec.kind == "regression":
         scale = spec.high - spec.low
         return dict(
@@ -133,7 +137,7 @@ def baseline_scores(
             "tfidf": tfidf_values(train_texts, values[drawn], texts, seed),
         }
         return {
-            key: _label_scores(spec, gold, answer[:, None].astype(np.float32))
+            key: label_scores(spec, gold, answer[:, None].astype(np.float32))
             for key, answer in answers.items()
         }
     classes = train_gold.argmax(axis=1)
@@ -160,7 +164,7 @@ def selection_score(specs: Sequence[TaskSpec], table: EncodedTable, logits: Logi
         if not len(rows):
             continue
         gold, predicted = table.gold[spec.name][rows], logits.labels[spec.name][rows]
-        value = _label_scores(spec, gold, predicted)[spec.selection_metric] or 0.0
+        value = label_scores(spec, gold, predicted)[spec.selection_metric] or 0.0
         if spec.has_rationale:
             gold_rows, predicted_rows, has_level, _ = rationale_rows(spec, table, logits, rows)
             above = np.flatnonzero(has_level)

@@ -52,7 +52,8 @@ def faithfulness_by_model(
     """task → model → `faithfulness` on test, of every classification with rationales.
 
     encoded, answers: the test rows as the student reads them, and what it says of them. The
-    teachers run again; one alone is called teacher, several have their names. Regressions with
+    teachers that were trained here run again; one alone is called teacher, several have their
+    names. Regressions with
     rationales are left out: they have no probability of a class. All processes must call it.
     """
     found: dict[str, dict[str, Scores]] = {}
@@ -66,7 +67,8 @@ def faithfulness_by_model(
                 seed=config.seed, batch_rows=batch_rows,
             )
         }  # fmt: skip
-        names = list(config.teachers.of(spec.name)) if with_teachers else []
+        names = list(config.teachers.trained(spec.name)) if with_teachers else []
+        are_several = len(config.teachers.of(spec.name)) > 1
         for name in names:
             tokenizer = load_tokenizer(str(run.teacher(name)))
             read = encoded_rows(config, run, table, table_hash, tokenizer, [spec])
@@ -76,7 +78,7 @@ def faithfulness_by_model(
             said = gather_logits(
                 teacher, read, accelerator, batches=batches, progress=f"{name} on test"
             )
-            found[spec.name][name if len(names) > 1 else "teacher"] = faithfulness(
+            found[spec.name][name if are_several else "teacher"] = faithfulness(
                 teacher, read, spec, said, rows, accelerator,
                 seed=config.seed, batch_rows=batch_rows,
             )  # fmt: skip

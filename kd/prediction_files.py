@@ -31,7 +31,7 @@ class Answers:
 
     predicted: (N,) class indices, or values of a regression. chances: (N, C). spans: what it
     quotes of each text, and token_f1: (N,) that quotation's token-F1, NaN where gold is unknown;
-    both None for a task without rationales.
+    both None for a task without rationales and for a model that quotes none.
     """
 
     predicted: Labels
@@ -42,10 +42,14 @@ class Answers:
 
 def write_predictions(path: Path, spec: TaskSpec, table: EncodedTable, logits: Logits) -> None:
     """Write a line for each row with gold: id, gold, predicted, a probability a class, the
-    rationale as spans, and its token-F1, empty where the gold rationale is unknown."""
+    rationale as spans, and its token-F1, empty where the gold rationale is unknown.
+
+    A teacher that quotes no rationales has no columns of them.
+    """
     classes = spec.classes if spec.kind == "classification" else ()
     header = ["id", "gold", "predicted", *(f"p({c})" for c in classes)]
-    if spec.has_rationale:
+    quotes = spec.name in logits.tokens
+    if quotes:
         header += ["rationale", "rationale_token_f1"]
     chances = probabilities(logits.labels[spec.name], spec, 1.0)
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -58,7 +62,7 @@ def write_predictions(path: Path, spec: TaskSpec, table: EncodedTable, logits: L
                 spec.decode(logits.labels[spec.name][row]),
                 *(f"{chance:.6f}" for chance in (chances[row] if classes else ())),
             ]
-            if spec.has_rationale:
+            if quotes:
                 part = table.part(row)
                 chosen = logits.tokens[spec.name][part]
                 spans = spans_of_tokens(chosen > RATIONALE_THRESHOLD, table.offsets[part])
@@ -89,7 +93,7 @@ def read_predictions(path: Path, spec: TaskSpec) -> tuple[tuple[str, ...], Label
     if not np.isfinite(chances).all():
         raise InputError(f"{path}: holds a chance that is no number: the model diverged")
     spans = token_f1 = None
-    if spec.has_rationale:
+    if spec.has_rationale and all("rationale" in row for row in rows):
         spans = [_spans(row["rationale"]) for row in rows]
         token_f1 = np.array([float(row["rationale_token_f1"] or "nan") for row in rows])
     answers = Answers(

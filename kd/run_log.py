@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +15,7 @@ class RunLog:
     """Writes rows of numbers to FOLDER/NAME.jsonl, and to TensorBoard where it is installed.
 
     every: steps between two rows of losses; gradients: comparisons of the tasks' gradients.
+    about: numbers of the whole training, written as a row of step 0.
     Only the main process writes them. With `with_rows` every process writes the ids of the rows
     that it trains on to FOLDER/NAME.rows-PROCESS.jsonl.
     """
@@ -28,9 +29,11 @@ class RunLog:
         every: int = 10,
         gradients: int = 0,
         with_rows: bool = False,
+        about: Mapping[str, float] | None = None,
     ) -> None:
         self.every = every
         self.gradients = gradients
+        self._about = dict(about or {})
         self._folder, self._name = folder, name
         self._is_main, self._with_rows = accelerator.is_main_process, with_rows
         self._process, self._processes = accelerator.process_index, accelerator.num_processes
@@ -57,6 +60,8 @@ class RunLog:
                 )
                 tracker.start()
                 self._trackers.append(tracker)
+            if step == 0 and self._about:
+                self.write(0, self._about)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Append one row of a step."""

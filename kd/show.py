@@ -108,6 +108,8 @@ def print_results(out: Console, metrics: Path) -> None:
             )
     out.print(table)
     models = dict(report["models"])
+    weights = report.get("teacher_weights", {})
+    outside = [name for found in weights.values() for name in found if name not in models]
     student = models.pop("student")
     line = f"student: {student['parameters'] / 1e6:.1f} M parameters, {student['megabytes']:.0f} MB"
     if models:
@@ -117,6 +119,8 @@ def print_results(out: Console, metrics: Path) -> None:
             f"{sum(model['megabytes'] for model in models.values()):.0f} MB "
             f"({parameters / student['parameters']:.1f} times the student)"
         )
+    if outside:
+        line += f"; outside: {', '.join(outside)}"
     out.print(line)
 
 

@@ -1,5 +1,6 @@
 """The commands of one stage each: kd data | teach | label | distill | evaluate."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -7,8 +8,8 @@ import typer
 
 from kd import show
 from kd.cli_options import ConfigFile, Overrides, Overwrite, Runs, open_run, out, say
-from kd.hardware import processes
-from kd.stages.data import data_stage
+from kd.hardware import by_main_process, processes
+from kd.stages.data import data_stage, write_rows
 from kd.stages.distill import distill_stage
 from kd.stages.evaluate import evaluate_stage
 from kd.stages.label import label_stage
@@ -20,10 +21,19 @@ def data(
     overrides: Overrides = None,
     runs: Runs = Path("runs"),
     overwrite: Overwrite = False,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="write id, split, tasks, text and context of every row, for teachers outside",
+        ),
+    ] = None,
 ) -> None:
     """Read and check the files, write leak-free splits, print the profile."""
     loaded, run = open_run(config, overrides, runs, overwrite)
     say("data", data_stage(loaded, run))
+    if table is not None:
+        by_main_process(partial(write_rows, run.load_splits()[0], list(loaded.tasks), table))
     if processes().is_main_process:
         show.print_profile(out, run.load_splits()[1])
 

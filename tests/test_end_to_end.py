@@ -391,7 +391,8 @@ def test_a_teacher_of_another_tokenizer_teaches_the_students_tokens(
     tokenizer = load_tokenizer(str(tiny_encoder))
     encoded = encode_table(table["train"], tokenizer, config.specs, max_tokens=48)
     targets = load_all_targets(config, run, profile["hash"])
-    soft = with_targets(config, encoded, targets).soft_tokens["reactions"]
+    weights = {"reactions": {"reactions": 1.0}}
+    soft = with_targets(config, encoded, targets, weights).soft_tokens["reactions"]
     said = targets["reactions"][0]
     assert len(set(said.token_spans.lengths)) > 1
     places = {name: place for place, name in enumerate(said.ids.to_pylist())}

@@ -10,7 +10,7 @@ from kd.config_file import dump_config
 from kd.report.answers import FinishedRun, read_run
 from kd.report.card import model_card
 from kd.report.controls import controls_section
-from kd.report.cost import cost_section, measure, systems_of
+from kd.report.cost import cost_section, measure, outside_teachers, systems_of
 from kd.report.examples import disagreements, examples_of
 from kd.report.exported import exported_systems
 from kd.report.interference import interference_section
@@ -58,7 +58,7 @@ def make_report(
     trainings = trainings_of(finished, others)
     named = dict(zip(labels(finished, others), others, strict=True))
     systems = [*systems_of(finished, rows, named), *exported_systems(finished)]
-    cost = measure(systems, finished.test, seed)
+    cost = measure(systems, finished.test, seed, outside_teachers(finished))
     verdict = verdict_section(finished, rows, cost)
     study = f"kd study {finished.shown_config} --arms single,multi,annealed --seeds 3"
     sections = [

@@ -17,6 +17,7 @@ from kd.report.answers import FinishedRun
 from kd.report.measures import RATIONALE, score_on
 from kd.report.section import Figure, Part, Section
 from kd.report.verdict import TaskVerdict
+from kd.report.wording import listed
 from kd.run_folder import check_model
 from student.encoders import load_tokenizer
 from student.model import StudentModel
@@ -45,6 +46,7 @@ def systems_of(
 ) -> list[System]:
     """The teachers, where the run has them, the student, and the students of other runs by name.
 
+    What teachers that run elsewhere cost is unknown: with one of them the teachers are no system.
     rows: the verdicts. Raises InputError when a teacher's folder is gone.
     """
     main = [row.compared for row in rows if row.measure != RATIONALE]
@@ -55,7 +57,7 @@ def systems_of(
 
     student = mean([compared.second.value if compared else None for compared in main])
     found = [System("student", [finished.run.student], student)]
-    if finished.has_teachers:
+    if finished.has_teachers and not outside_teachers(finished):
         names = [n for task in finished.tasks for n in finished.config.teachers.of(task)]
         folders = [finished.run.teacher(name) for name in names]
         for folder in folders:
@@ -68,11 +70,19 @@ def systems_of(
     return found
 
 
-def measure(systems: Sequence[System], test: Dataset, seed: int) -> dict[str, Any]:
+def outside_teachers(finished: FinishedRun) -> list[str]:
+    """The teachers that run elsewhere."""
+    return [name for task in finished.tasks for name in finished.config.teachers.outside(task)]
+
+
+def measure(
+    systems: Sequence[System], test: Dataset, seed: int, outside: Sequence[str] = ()
+) -> dict[str, Any]:
     """Each system's size, and its times on this machine on rows drawn from the test split.
 
     Latency: milliseconds of one pair through all models of a system, tokenizing left out.
     Throughput: pairs a second in batches of 32. The systems take turns row by row.
+    outside: the teachers whose cost is unknown.
     """
     pairs = _pairs(test, seed)
     loaded = [
@@ -99,7 +109,7 @@ def measure(systems: Sequence[System], test: Dataset, seed: int) -> dict[str, An
     mark_front(rows)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return {"systems": rows, "device": device, "threads": torch.get_num_threads(),
-            "pairs": len(pairs)}  # fmt: skip
+            "pairs": len(pairs), "outside": list(outside)}  # fmt: skip
 
 
 class _Loaded:
@@ -183,6 +193,11 @@ def cost_section(cost: dict[str, Any]) -> Section:
         "its score is the mean over the tasks. Full points are on the Pareto front, joined by the "
         "line: no other system is at once better and cheaper."
     ]
+    if cost.get("outside"):
+        sentences.append(
+            f"The teachers are left out: {listed(cost['outside'])} ran outside, and what they cost "
+            "is unknown."
+        )
     if len(points) < len(cost["systems"]):
         sentences.append("A system is left out where the score of one of its tasks is undefined.")
     figures = [

@@ -1,11 +1,13 @@
 """Provenance: what the report's figures were made from, and how to make them again."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from kd.environment import hardware, versions
 from kd.report.answers import FinishedRun
 from kd.report.section import Part, Section, Table
+from kd.report.wording import number
 from teachers.soft_targets import load_soft_targets
 
 
@@ -37,6 +39,16 @@ def _fingerprints(finished: FinishedRun) -> dict[str, str]:
     names = [name for task in finished.tasks for name in finished.config.teachers.of(task)]
     paths = {name: finished.run.soft_targets(name) for name in names}
     return {n: load_soft_targets(path).fingerprint for n, path in paths.items() if path.is_file()}
+
+
+def _teacher(finished: FinishedRun, name: str) -> tuple[str, str]:
+    """Where a teacher runs, by its file's name without this machine's folders, and its weight."""
+    outside = {n: one for task in finished.tasks
+               for n, one in finished.config.teachers.outside(task).items()}  # fmt: skip
+    weights = finished.metrics.get("teacher_weights", {})
+    weight = next((found[name] for found in weights.values() if name in found), None)
+    where = f"outside: {Path(outside[name].file).name}" if name in outside else "here"
+    return where, number(weight)
 
 
 def _sentences(data: dict[str, Any]) -> list[str]:
@@ -72,8 +84,9 @@ def _tables(finished: FinishedRun, data: dict[str, Any]) -> list[Table]:
                             ("stage", "seconds"),
                             [(k, f"{v:,.0f}") for k, v in data["seconds"].items()]))  # fmt: skip
     if data["teachers"]:
-        tables.append(Table("Teachers", ("teacher", "fingerprint of weights, tokenizer and rows"),
-                            list(data["teachers"].items())))  # fmt: skip
+        shown = [(n, *_teacher(finished, n), mark) for n, mark in data["teachers"].items()]
+        about = ("teacher", "runs", "weight", "fingerprint of its files and rows")
+        tables.append(Table("Teachers", about, shown).filled())
     of_student = data["student"].get("versions", {})
     of_report = data["report"]["versions"]
     both = [(name, of_student.get(name, ""), of_report.get(name, ""))

@@ -48,7 +48,7 @@ def _matches(tasks: dict[str, Any]) -> Table:
     for name, models in tasks.items():
         for key in ("level>0", "all"):
             found = {m: models[m]["rationale"][key]["model"] for m in ("teacher", "student")
-                     if m in models}  # fmt: skip
+                     if "rationale" in models.get(m, {})}  # fmt: skip
             constants = models["student"]["rationale"][key]
             for metric, words in (("token_f1", "token-F1"), ("iou_f1", "IOU-F1")):
                 rows.append((

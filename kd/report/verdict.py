@@ -25,9 +25,9 @@ TONES: dict[str, Tone] = {
 class TaskVerdict:
     """What is known of a task on one measure.
 
-    compared: teacher and student; without a teacher the student with itself. None where the
-    measure is undefined. accuracies: of teacher and student. What a run without teachers, or a
-    regression, has none of is None.
+    compared: teacher and student; without a teacher, or for rationales one that quotes none, the
+    student with itself. None where the measure is undefined. accuracies: of teacher and student.
+    What a run without teachers, or a regression, has none of is None.
     """
 
     task: str
@@ -68,6 +68,9 @@ def _verdict(finished: FinishedRun, task: TaskAnswers, measure: str) -> TaskVerd
     scores = finished.metrics["tasks"][name]["test"]
     student = task.models["student"]
     teacher = task.models.get("teacher", student)
+    has_teacher = "teacher" in task.models
+    if measure == RATIONALE and teacher.token_f1 is None:  # it quotes nothing
+        teacher, has_teacher = student, False
     compared = compare_on(measure, task, [teacher], [student], seed=finished.config.seed)
     if measure == RATIONALE:
         constant = scores["student"]["rationale"]["level>0"]["all_tokens"]["token_f1"]
@@ -75,7 +78,7 @@ def _verdict(finished: FinishedRun, task: TaskAnswers, measure: str) -> TaskVerd
     else:
         constant, tfidf = (scores[model].get(measure) for model in ("constant", "tfidf"))
         found = TaskVerdict(name, measure, compared, constant, tfidf)
-    if "teacher" not in task.models or compared is None:
+    if not has_teacher or compared is None:
         return found
     about: dict[str, Any] = {"word": verdict(compared.difference, finished.config.report.margin)}
     if measure == "macro_f1":
@@ -130,16 +133,13 @@ def headline(rows: Sequence[TaskVerdict], cost: dict[str, Any], margin: float) -
         return ["Without teachers' scores the student stands alone, with its 95 % intervals."]
     teacher = float(np.mean([compared.first.value for compared in main]))
     student = float(np.mean([compared.second.value for compared in main]))
-    models = {row["name"]: row for row in cost["systems"]}
-    size = models["student"]["parameters"] / models["teachers"]["parameters"]
-    took = models["student"]["latency_ms"]["p50"] / models["teachers"]["latency_ms"]["p50"]
     kept = f"keeps {share(student / teacher)} of" if teacher > 0 else "stands beside"
     counts = {word: sum(row.word == word for row in decided) for word in TONES}
     shown = [f"{phrase(word, margin)} on {n}" for word, n in counts.items() if n]
     found = [
         f"The student {kept} the teachers' mean score over {len(main)} tasks ({number(student)} "
-        f"against {number(teacher)}); it has {share(size)} of their parameters and takes "
-        f"{share(took)} of their time. Of {len(decided)} scores it is {listed(shown)}."
+        f"against {number(teacher)}){_against_teachers(cost)}. Of {len(decided)} scores it is "
+        f"{listed(shown)}."
     ]
     firm = [row for row in decided if row.word in ("better", "worse")]
     if firm:
@@ -153,6 +153,16 @@ def headline(rows: Sequence[TaskVerdict], cost: dict[str, Any], margin: float) -
     if lost:
         found.append(f"Undefined on these rows, and left out: {listed(lost)}.")
     return found
+
+
+def _against_teachers(cost: dict[str, Any]) -> str:
+    """What the student costs of what its teachers do; nothing where that is unknown."""
+    models = {row["name"]: row for row in cost["systems"]}
+    if "teachers" not in models:
+        return ""
+    size = models["student"]["parameters"] / models["teachers"]["parameters"]
+    took = models["student"]["latency_ms"]["p50"] / models["teachers"]["latency_ms"]["p50"]
+    return f"; it has {share(size)} of their parameters and takes {share(took)} of their time"
 
 
 def phrase(word: str, margin: float) -> str:
@@ -218,5 +228,6 @@ def _cost_table(cost: dict[str, Any]) -> Table:
                 f"{row['rows_per_second']:,.0f}",
             )
             for row in cost["systems"]
-        ],
+        ]
+        + [(f"teacher {plain(name)}", "outside", *5 * [""]) for name in cost.get("outside", ())],
     )  # fmt: skip

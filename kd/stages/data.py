@@ -1,18 +1,26 @@
 """Stage data: the files of every task as leak-free splits on disk, and their profile."""
 
+import csv
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from datasets import DatasetDict
 from tqdm.auto import tqdm
 
 from data.encoding import CHUNK
 from data.errors import InputError
 from data.rows import TaskRecords
-from data.tables import build_table, table_hash
+from data.sources import SPLITS
+from data.tables import build_table, gold_of, table_hash
+from kd.atomic import new_file
 from kd.config import Config
 from kd.hardware import by_main_process
 from kd.run_folder import RunFolder, content_key
 from student.encoders import load_tokenizer
+from teachers.outside import TABLE_COLUMNS
 
 
 def read_tables(config: Config) -> tuple[Any, dict[str, Any]]:
@@ -103,3 +111,25 @@ def data_stage(config: Config, run: RunFolder) -> bool:
         by_main_process(lambda: run.save_splits(*read_tables(config)))
 
     return run.once("data", data_key(config), write, result=run.splits / "profile.json")
+
+
+def write_rows(table: DatasetDict, tasks: Sequence[str], target: Path) -> None:
+    """Write every row as a CSV for models that run elsewhere: id, split, tasks, text, context.
+
+    tasks: those that the row has gold of, divided by `|`. Raises InputError when the file can't be
+    written.
+    """
+    try:
+        with new_file(target) as path, path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(TABLE_COLUMNS)
+            for split in SPLITS:
+                rows = table[split]
+                known = np.stack(
+                    [np.isfinite(gold_of(rows, task)).all(axis=1) for task in tasks], axis=1
+                )
+                for number, row in enumerate(rows.select_columns(["id", "text", "context"])):
+                    named = "|".join(np.array(tasks)[known[number]])
+                    writer.writerow([row["id"], split, named, row["text"], row["context"]])
+    except OSError as error:
+        raise InputError(f"{target}: can't be written to: {error.strerror}") from None

@@ -1,8 +1,10 @@
 """Stage distill: the student, trained on gold and soft targets."""
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 from accelerate.utils import set_seed
 from datasets import DatasetDict
@@ -16,6 +18,7 @@ from kd.evaluation import dev_scorer
 from kd.hardware import new_accelerator
 from kd.losses import TaskLoss
 from kd.run_folder import RunFolder, check_model, content_key, model_files
+from kd.stages.label import teacher_mark
 from kd.stages.teach import (
     encoder_files,
     new_checkpoints,
@@ -25,12 +28,13 @@ from kd.stages.teach import (
     save_model,
     task_loss,
 )
+from kd.teacher_weights import mean_trust, teacher_weights
 from kd.tokens import by_split, encoded_rows
 from kd.training import train
 from student.encoders import check_length, cut_layers, load_encoder, load_tokenizer
 from student.model import StudentModel, new_student
 from teachers.audit import check_fresh
-from teachers.soft_targets import SoftTargets, fingerprint, load_soft_targets, soft_columns
+from teachers.soft_targets import SoftTargets, load_soft_targets, soft_columns
 
 
 def distill_stage(config: Config, run: RunFolder) -> bool:
@@ -52,11 +56,8 @@ def student_key(config: Config, run: RunFolder, table_hash: str) -> str:
 
     Raises InputError when teachers it needs are missing or were made from other settings or data.
     """
-    names = [name for task in config.tasks for name in config.teachers.of(task)]
-    if not needs_teachers(config):
-        names = []
-    for name in names:
-        mark = fingerprint(run.teacher(name), table_hash, config.data.max_tokens)
+    marks = _marks(config, run, table_hash) if needs_teachers(config) else {}
+    for name, mark in marks.items():
         run.require(f"label-{name}", mark, "kd label")
     start = config.student.start
     if start:
@@ -76,18 +77,32 @@ def student_key(config: Config, run: RunFolder, table_hash: str) -> str:
             name: [teacher.weight for teacher in config.teachers.of(name).values()]
             for name in config.tasks
         }
-        if names
+        if marks
         else {},
-        [fingerprint(run.teacher(name), table_hash, config.data.max_tokens) for name in names],
-        *newer_settings(config),
+        list(marks.values()),
+        *newer_settings(config, with_teachers=bool(marks)),
         files=model_files(run.teacher(start)) if start else encoder_files(config.student.encoder),
     )
 
 
-def newer_settings(config: Config) -> list[object]:
+def newer_settings(config: Config, *, with_teachers: bool) -> list[object]:
     """The settings that older runs did not know, where they say something: so what was made
     before them stays valid."""
-    return [config.training.kl_weight] if config.training.objective == "ce+kl" else []
+    found: list[object] = []
+    if config.training.objective == "ce+kl":
+        found.append(config.training.kl_weight)
+    if with_teachers and config.teachers.weights != "given":
+        found.append(config.teachers.weights)
+    return found
+
+
+def _marks(config: Config, run: RunFolder, table_hash: str) -> dict[str, str]:
+    """Teacher → the fingerprint of what it says."""
+    return {
+        name: teacher_mark(config, run, name, settings, table_hash)
+        for task in config.tasks
+        for name, settings in config.teachers.of(task).items()
+    }
 
 
 def load_all_targets(
@@ -97,14 +112,14 @@ def load_all_targets(
 
     Raises InputError when they are missing or stale.
     """
+    marks = _marks(config, run, table_hash)
     found: dict[str, list[SoftTargets]] = {}
     for task in config.tasks:
         found[task] = []
         for name in config.teachers.of(task):
             path = run.soft_targets(name)
             targets = load_soft_targets(path)
-            expected = fingerprint(run.teacher(name), table_hash, config.data.max_tokens)
-            check_fresh(targets, path, expected)
+            check_fresh(targets, path, marks[name])
             found[task].append(targets)
     return found
 
@@ -131,24 +146,36 @@ def student_loss(config: Config, spec: TaskSpec, table: EncodedTable) -> TaskLos
 
 
 def with_targets(
-    config: Config, table: EncodedTable, targets: dict[str, list[SoftTargets]]
+    config: Config,
+    table: EncodedTable,
+    targets: dict[str, list[SoftTargets]],
+    weights: Mapping[str, Mapping[str, float]],
 ) -> EncodedTable:
-    """The student's train rows with the targets that the objective uses."""
+    """The student's train rows with the targets that the objective uses.
+
+    weights: task → teacher → its weight. With teachers.weights `trust` the teachers count row by
+    row; what they lose goes to gold, or, under the objective that forgets gold, to each other.
+    """
+    is_soft = config.training.objective == "soft"
+    trust: Literal["among", "gold"] | None = None
+    if config.teachers.weights == "trust":
+        trust = "among" if is_soft else "gold"
     soft, soft_tokens = {}, {}
     for spec in config.specs:
         if spec.name in targets:
             labels, tokens = soft_columns(
                 targets[spec.name],
-                [teacher.weight for teacher in config.teachers.of(spec.name).values()],
+                list(weights[spec.name].values()),
                 table,
                 spec,
                 config.tasks[spec.name].temperature,
+                trust,
             )
             soft[spec.name] = labels
             if tokens is not None:
                 soft_tokens[spec.name] = tokens
     table = table.with_soft(soft, soft_tokens)
-    return table.without_gold() if config.training.objective == "soft" else table
+    return table.without_gold() if is_soft else table
 
 
 def student_tokenizer(config: Config, run: RunFolder) -> PreTrainedTokenizerBase:
@@ -193,12 +220,14 @@ def _distill(
     accelerator = new_accelerator(training.precision)
     tokenizer = student_tokenizer(config, run)
     encoded = by_split(encoded_rows(config, run, table, table_hash, tokenizer, specs), table)
-    rows = with_targets(config, encoded["train"], targets)
+    weights = teacher_weights(config, targets, encoded["dev"])
+    rows = with_targets(config, encoded["train"], targets, weights)
     set_seed(config.student_seed)
     model = start_model(config, run)
     plan = plan_of(training, rows, specs, config.student_seed)
     checkpoints = new_checkpoints(config, run, "distill", key)
-    log = new_log(config, run, "distill", accelerator)
+    about = _about_teachers(config, targets, weights, encoded["train"])
+    log = new_log(config, run, "distill", accelerator, about=about)
     with closing(log):
         trained = train(
             model,
@@ -214,3 +243,20 @@ def _distill(
             title="student",
         )
     save_model(model, tokenizer, run.student, trained, accelerator)
+
+
+def _about_teachers(
+    config: Config,
+    targets: Mapping[str, list[SoftTargets]],
+    weights: Mapping[str, Mapping[str, float]],
+    train_rows: EncodedTable,
+) -> dict[str, float]:
+    """For the log: each teacher's weight, unless it was given, and the trust in it on train."""
+    found: dict[str, float] = {}
+    for spec in config.specs if targets and config.teachers.weights != "given" else ():
+        for name, said in zip(weights[spec.name], targets[spec.name], strict=True):
+            found[f"teacher_weight/{name}"] = weights[spec.name][name]
+            trust = mean_trust(said, train_rows, spec)
+            if config.teachers.weights == "trust" and trust is not None:
+                found[f"teacher_trust/{name}"] = trust
+    return found

@@ -1,7 +1,7 @@
 """Stage evaluate: every model's scores and answers on dev and test, from the rows' ids."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,11 +36,12 @@ from kd.stages.distill import (
     newer_settings,
     student_key,
 )
+from kd.teacher_weights import covers, teacher_weights
 from kd.tokens import by_split, encoded_rows
 from student.encoders import load_tokenizer
 from student.inference import Logits, inference_batches
 from student.model import StudentModel
-from teachers.soft_targets import SoftTargets, soft_columns
+from teachers.soft_targets import SoftTargets, load_soft_targets, soft_columns
 
 SPLITS: tuple[Split, ...] = ("dev", "test")
 
@@ -100,14 +101,27 @@ def evaluate_key(
 
 
 def inputs_key(config: Config, run: RunFolder, table_hash: str) -> str:
-    """What the scores depend on: settings, rows, and the student's files."""
-    newer = {"training": {"kl_weight"}}
+    """What the scores depend on: settings, rows, the student's files, and what teachers that run
+    elsewhere said: theirs may change where the student's do not."""
+    newer = {"training": {"kl_weight"}, "teachers": {"weights"}}
     settings = config.model_dump(
         mode="json", exclude={**dict.fromkeys(WITHOUT_EFFECT, True), **newer}
     )
     return content_key(
-        settings, table_hash, *newer_settings(config), files=model_files(run.student)
+        settings,
+        table_hash,
+        *newer_settings(config, with_teachers=True),
+        *_outside_marks(config, run),
+        files=model_files(run.student),
     )
+
+
+def _outside_marks(config: Config, run: RunFolder) -> list[str]:
+    """The fingerprints of the soft targets of teachers that run elsewhere, of those that are
+    there."""
+    names = [name for task in config.tasks for name in config.teachers.outside(task)]
+    paths = [run.soft_targets(name) for name in names]
+    return [load_soft_targets(path).fingerprint for path in paths if path.is_file()]
 
 
 def _answers(
@@ -150,18 +164,19 @@ def _evaluate(
 ) -> None:
     specs = config.specs
     is_alone = run.shared is not None
+    weights = teacher_weights(config, targets, encoded["dev"])
     scores: dict[str, Any] = {spec.name: {} for spec in specs}
     with new_folder(run.predictions) as folder:
         for split in SPLITS:
             bar = tqdm(specs, desc=f"score {split}", disable=None, leave=False, delay=2)
             for spec in bar:
                 found = {"student": answers[split]} | _teachers_answers(
-                    config, spec, targets, encoded[split]
+                    spec, targets.get(spec.name, []), weights[spec.name], encoded[split]
                 )
                 by_model: dict[str, Any] = {}
                 for model, logits in found.items():
                     by_model[model] = score(spec, encoded[split], logits)
-                    if sharma2020 and spec.has_rationale:
+                    if sharma2020 and spec.name in logits.tokens:
                         by_model[model]["sharma2020"] = score_sharma2020(
                             spec, encoded[split], logits
                         )
@@ -185,9 +200,10 @@ def _evaluate(
             **{
                 name: _size(StudentModel.from_pretrained(run.teacher(name)))
                 for task in targets
-                for name in config.teachers.of(task)
+                for name in config.teachers.trained(task)
             },
         },
+        "teacher_weights": {task: weights[task] for task in targets},
     }
     write_text(run.metrics, json.dumps(report, indent=2) + "\n")
 
@@ -205,18 +221,23 @@ def _targets_at_hand(
 
 
 def _teachers_answers(
-    config: Config, spec: TaskSpec, targets: dict[str, list[SoftTargets]], table: EncodedTable
+    spec: TaskSpec,
+    members: Sequence[SoftTargets],
+    weights: Mapping[str, float],
+    table: EncodedTable,
 ) -> dict[str, Logits]:
-    """teacher → logits; where a task has several, each by its name beside their average."""
-    members = targets.get(spec.name, [])
-    if not members:
-        return {}
-    teachers = config.teachers.of(spec.name)
-    weights = [teacher.weight for teacher in teachers.values()]
-    found = {"teacher": _teachers_logits(spec, members, weights, table)}
+    """teacher → logits; where a task has several, each by its name beside their average.
+
+    A teacher whose file leaves out rows with gold has none, nor has an average with it.
+    """
+    whole = [covers(member, table, spec) for member in members]
+    found = {}
+    if members and all(whole):
+        found["teacher"] = _teachers_logits(spec, members, list(weights.values()), table)
     if len(members) > 1:
-        for name, member in zip(teachers, members, strict=True):
-            found[name] = _teachers_logits(spec, [member], [1.0], table)
+        for name, member, is_whole in zip(weights, members, whole, strict=True):
+            if is_whole:
+                found[name] = _teachers_logits(spec, [member], [1.0], table)
     return found
 
 

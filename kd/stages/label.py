@@ -1,26 +1,32 @@
 """Stage label: each teacher's soft targets of every row of its task, after an audit."""
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict, concatenate_datasets
 
-from data.encoding import EncodedTable
+from data.encoding import EncodedTable, Floats
+from data.sources import SPLITS
+from data.tables import gold_of
 from data.tasks import TaskSpec
 from kd.atomic import new_file
-from kd.config import Config
+from kd.config import Config, OutsideTeacher, Teacher
+from kd.evaluation import known_rows
 from kd.gathering import gather_logits
-from kd.hardware import new_accelerator
+from kd.hardware import by_main_process, new_accelerator
 from kd.run_folder import RunFolder, check_model
 from kd.stages.teach import teach_key
+from kd.teacher_weights import check_covers_dev, covered
 from kd.tokens import encoded_rows
 from student.encoders import load_tokenizer
 from student.inference import inference_batches
 from student.model import StudentModel
 from teachers.audit import check_classes, findings
-from teachers.soft_targets import fingerprint, from_logits, save_soft_targets
+from teachers.outside import file_fingerprint, outside_targets
+from teachers.soft_targets import SoftTargets, fingerprint, from_logits, save_soft_targets
 
 logger = logging.getLogger(__name__)
 
@@ -31,24 +37,73 @@ def label_stage(config: Config, run: RunFolder) -> list[str]:
     ran = []
     for spec in config.specs:
         for name, settings in config.teachers.of(spec.name).items():
-            run.require(
-                f"teach-{name}", teach_key(config, spec, settings, profile["hash"]), "kd teach"
-            )
-            check_model(run.teacher(name), "kd teach")
-            check_classes(run.teacher(name), spec)
-            mark = fingerprint(run.teacher(name), profile["hash"], config.data.max_tokens)
-            action = partial(_label, config, run, name, spec, table, profile["hash"], mark)
+            mark = teacher_mark(config, run, name, settings, profile["hash"])
+            if isinstance(settings, OutsideTeacher):
+                write = partial(_label_from_file, config, run, name, spec, settings, table, mark)
+                action = partial(by_main_process, write)
+            else:
+                key = teach_key(config, spec, settings, profile["hash"])
+                run.require(f"teach-{name}", key, "kd teach")
+                check_model(run.teacher(name), "kd teach")
+                check_classes(run.teacher(name), spec)
+                action = partial(_label, config, run, name, spec, table, profile["hash"], mark)
             if run.once(f"label-{name}", mark, action, result=run.soft_targets(name)):
                 ran.append(name)
     return ran
 
 
+def teacher_mark(
+    config: Config, run: RunFolder, name: str, settings: Teacher | OutsideTeacher, table_hash: str
+) -> str:
+    """The fingerprint of what a teacher says of these rows.
+
+    Raises InputError when a teacher's file is gone.
+    """
+    if isinstance(settings, OutsideTeacher):
+        return file_fingerprint(config.data.root_path / settings.file, table_hash)
+    return fingerprint(run.teacher(name), table_hash, config.data.max_tokens)
+
+
+def check_outside_teachers(config: Config, run: RunFolder) -> None:
+    """Read the files of teachers that run elsewhere, unless that was done, before others are
+    trained. Raises InputError like `check_outside_teacher`.
+    """
+    table, profile = run.load_splits()
+    for spec in config.specs:
+        for name, settings in config.teachers.outside(spec.name).items():
+            mark = teacher_mark(config, run, name, settings, profile["hash"])
+            if not (run.has_finished(f"label-{name}", mark) and run.soft_targets(name).is_file()):
+                check_outside_teacher(config, spec, name, settings, table)
+
+
+def check_outside_teacher(
+    config: Config, spec: TaskSpec, name: str, settings: OutsideTeacher, table: DatasetDict
+) -> None:
+    """Read the file of a teacher that runs elsewhere and keep nothing.
+
+    Raises InputError like `outside_targets`, and where the teacher is to count by its dev score and
+    its file leaves dev rows out.
+    """
+    targets, _ = _read_file(config, spec, settings, table, "")
+    if config.teachers.weights == "dev" and len(config.teachers.of(spec.name)) > 1:
+        dev = table["dev"]
+        check_covers_dev(name, spec, targets, dev["id"], gold_of(dev, spec.name))
+
+
 def rows_of(table: EncodedTable, spec: TaskSpec) -> npt.NDArray[np.int64]:
     """The rows of a table of all tasks that have gold of this one, or that no task labels."""
-    unlabelled = ~np.any([table.known(name) for name in table.gold], axis=0)
+    known = {name: table.known(name) for name in table.gold}
+    return _asked_rows(known, table.contexts.lengths > 0, spec)
+
+
+def _asked_rows(
+    known: Mapping[str, npt.NDArray[np.bool_]], has_context: npt.NDArray[np.bool_], spec: TaskSpec
+) -> npt.NDArray[np.int64]:
+    """known: task → (N,) whether a row has gold of it; has_context: (N,)."""
+    unlabelled = ~np.any(list(known.values()), axis=0)
     if spec.has_context:
-        unlabelled &= table.contexts.lengths > 0
-    return np.flatnonzero(table.known(spec.name) | unlabelled)
+        unlabelled &= has_context
+    return np.flatnonzero(known[spec.name] | unlabelled)
 
 
 def _label(
@@ -70,8 +125,67 @@ def _label(
     if accelerator.is_main_process:
         dev = len(table["train"]) + np.arange(len(table["dev"]))
         dev = dev[encoded.known(spec.name, dev)]
-        for finding in findings(spec, encoded.gold[spec.name][dev], logits.labels[spec.name][dev]):
-            logger.warning("teacher %s on dev: %s", name, finding)
+        _audit(name, spec, encoded.gold[spec.name][dev], logits.labels[spec.name][dev], "dev")
         targets = from_logits(spec, encoded, logits, rows, mark)
         with new_file(run.soft_targets(name)) as temporary:
             save_soft_targets(targets, temporary)
+
+
+def _audit(name: str, spec: TaskSpec, gold: Floats, logits: Floats, where: str) -> None:
+    for finding in findings(spec, gold, logits):
+        logger.warning("teacher %s on %s: %s", name, where, finding)
+
+
+def _read_file(
+    config: Config, spec: TaskSpec, settings: OutsideTeacher, table: DatasetDict, mark: str
+) -> tuple[SoftTargets, int]:
+    """What a teacher's file says of the rows that its task asks about, and how many other ids."""
+    rows = concatenate_datasets([table[split] for split in SPLITS])
+    known = {
+        one.name: np.asarray(np.isfinite(gold_of(rows, one.name)).all(axis=1))
+        for one in config.specs
+    }
+    has_context = np.array([bool(context) for context in rows["context"]])
+    asked = _asked_rows(known, has_context, spec)
+    is_train = known[spec.name] & (np.arange(len(rows)) < len(table["train"]))
+    return outside_targets(
+        config.data.root_path / settings.file, spec, list(rows["id"]),
+        asked=asked, required=np.flatnonzero(is_train), fingerprint=mark,
+    )  # fmt: skip
+
+
+def _label_from_file(
+    config: Config,
+    run: RunFolder,
+    name: str,
+    spec: TaskSpec,
+    settings: OutsideTeacher,
+    table: DatasetDict,
+    mark: str,
+) -> None:
+    targets, unknown = _read_file(config, spec, settings, table, mark)
+    if unknown:
+        logger.warning(
+            "teacher %s: %s of its ids are no rows of this run: they are left out", name, unknown
+        )
+    for split in ("dev", "test"):
+        here, all_of_them = _coverage(targets, spec, table[split])
+        if here < all_of_them:
+            logger.warning(
+                "teacher %s: its file has %s of the %s %s rows of its task: it has no score there",
+                name, here, all_of_them, split,
+            )  # fmt: skip
+    here, all_of_them = _coverage(targets, spec, table["dev"])
+    # By dev rows, as of other teachers; by train rows where the file lacks some of those.
+    split = "dev" if here == all_of_them else "train"
+    gold = gold_of(table[split], spec.name)
+    logits, rows = covered(targets, table[split]["id"], gold)
+    _audit(name, spec, gold[rows], logits[rows], split)
+    with new_file(run.soft_targets(name)) as temporary:
+        save_soft_targets(targets, temporary)
+
+
+def _coverage(targets: SoftTargets, spec: TaskSpec, rows: Dataset) -> tuple[int, int]:
+    """How many of a split's rows with gold a teacher labelled, and how many there are."""
+    gold = gold_of(rows, spec.name)
+    return len(covered(targets, rows["id"], gold)[1]), len(known_rows(gold))

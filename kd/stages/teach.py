@@ -1,6 +1,6 @@
 """Stage teach: one fine-tuned teacher a task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -38,7 +38,7 @@ def teach_stage(config: Config, run: RunFolder) -> list[str]:
     table, profile = run.load_splits()
     ran = []
     for spec in config.specs:
-        for name, settings in config.teachers.of(spec.name).items():
+        for name, settings in config.teachers.trained(spec.name).items():
             key = teach_key(config, spec, settings, profile["hash"])
             action = partial(_teach, config, run, name, spec, settings, table, profile["hash"], key)
             if run.once(
@@ -128,8 +128,15 @@ def new_checkpoints(config: Config, run: RunFolder, training: str, key: str) -> 
     return Checkpoints(run.checkpoints(training), key, settings.every, settings.keep)
 
 
-def new_log(config: Config, run: RunFolder, training: str, accelerator: Accelerator) -> RunLog:
-    """The log of a training."""
+def new_log(
+    config: Config,
+    run: RunFolder,
+    training: str,
+    accelerator: Accelerator,
+    *,
+    about: Mapping[str, float] | None = None,
+) -> RunLog:
+    """The log of a training; about: numbers of all of it."""
     settings = config.logs
     return RunLog(
         run.logs,
@@ -138,6 +145,7 @@ def new_log(config: Config, run: RunFolder, training: str, accelerator: Accelera
         every=settings.every,
         gradients=settings.gradients,
         with_rows=settings.rows,
+        about=about,
     )
 
 

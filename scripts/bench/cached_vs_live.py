@@ -39,7 +39,7 @@ EPOCHS = (1, 4, 10)
 
 def teacher_of(work: Workload, spec: TaskSpec) -> StudentModel:
     """An untrained teacher of a task, of the config's shape."""
-    (settings,) = work.config.teachers.of(spec.name).values()
+    (settings,) = work.config.teachers.trained(spec.name).values()
     model = new_teacher(
         spec,
         encoder=settings.encoder,

@@ -146,7 +146,9 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     export: Path = options.export or options.run / "export"
     run, config = RunFolder(options.run), load_config(options.run / "config.yaml")
-    folders = [run.teacher(name) for spec in config.specs for name in config.teachers.of(spec.name)]
+    folders = [
+        run.teacher(name) for spec in config.specs for name in config.teachers.trained(spec.name)
+    ]
     graphs = {
         precision: export / name
         for precision, name in (("int8", "model.int8.onnx"), ("fp32", "model.onnx"))

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from data.errors import InputError
-from kd.config import Config
+from kd.config import Config, OutsideTeacher
 from kd.config_file import differences, dump_config, load_config
 
 MINE = """
@@ -87,6 +87,45 @@ def test_an_unknown_key_of_one_teacher_is_named_with_its_task_and_suggestion(loa
     text = f"{MINE}teachers: {{tasks: {{mood: [{{encodr: mine}}]}}}}\n"
     with pytest.raises(InputError, match=r"teachers\.tasks\.mood\.0.*'encodr'.*'encoder'\?$"):
         load(text)
+
+
+def test_a_teacher_may_be_a_file_beside_those_that_are_trained(load):
+    text = (
+        f"{MINE}teachers: {{dropout: 0.3, tasks: {{mood: [{{file: a.csv, weight: 2}}, {{}}]}}}}\n"
+    )
+    config = load(text)
+    assert config.teachers.outside("mood") == {"mood": OutsideTeacher(file="a.csv", weight=2)}
+    (name, trained), *_ = config.teachers.trained("mood").items()
+    assert (name, trained.dropout) == ("mood-2", 0.3)
+    assert list(config.teachers.of("mood")) == ["mood", "mood-2"]
+    assert load(dump_config(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("teachers", "message"),
+    [
+        (
+            "tasks: {mood: [{file: a.csv, encoder: mine}]}",
+            r"mood\.0\.encoder: unknown key 'encoder'",
+        ),
+        ("tasks: {mood: [{file: 3}]}", r"mood\.0\.file: input should be a valid string, not 3"),
+        ("tasks: {mood: []}", r"teachers\.tasks\.mood: .*at least 1 item"),
+        ("file: a.csv", r"teachers\.file: unknown key 'file'"),
+        ("weights: equal", r"teachers\.weights: .*'given', 'dev' or 'trust', not 'equal'"),
+    ],
+)
+def test_a_wrong_setting_of_outside_teachers_is_named(load, teachers, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load(f"{MINE}teachers: {{{teachers}}}\n")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_student_can_not_start_from_a_teacher_without_weights(load):
+    text = f"{MINE}teachers: {{tasks: {{mood: [{{file: a.csv}}, {{}}]}}}}\n"
+    assert load(text, "student.start=mood-2").student.start == "mood-2"
+    expected = r"student\.start: 'mood': choose from \['mood-2'\], the teachers that are trained"
+    with pytest.raises(InputError, match=expected):
+        load(text, "student.start=mood")
 
 
 def test_a_wrong_value_of_one_teacher_is_named_with_its_task(load):

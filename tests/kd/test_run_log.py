@@ -32,6 +32,14 @@ def test_rows_are_json_lines_with_their_step_and_can_be_read_before_the_end(tmp_
     log.close()
 
 
+def test_numbers_of_the_whole_training_stand_once_at_its_begin(tmp_path):
+    """A training that goes on keeps the row it has."""
+    about = {"teacher_weight/mood": 0.25}
+    opened(tmp_path, about=about).close()
+    opened(tmp_path, step=3, about=about).close()
+    assert rows(tmp_path / "distill.jsonl") == [{"step": 0, **about}]
+
+
 def test_the_same_rows_stand_in_tensorboard_files(tmp_path):
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -117,7 +117,7 @@ def test_a_student_of_one_task_learns_it_whatever_it_weighs_among_others(place):
 def test_an_unknown_arm_is_refused_with_the_choices(place, tmp_path, capsys):
     with pytest.raises(SystemExit, match=r"^2$"):
         main(["study", str(place / "mine.yaml"), "--arms", "multi,anneal", "--runs", str(tmp_path)])
-    expected = "'anneal' is no arm: choose from annealed, mixed, multi, single, soft"
+    expected = "'anneal' is no arm: choose from annealed, ce+kl, mixed, multi, single, soft"
     assert expected in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from data.errors import InputError
 from data.tasks import TaskSpec
-from kd.report.cost import System, cost_section, mark_front, measure, systems_of
+from kd.report.cost import System, cost_section, mark_front, measure, outside_teachers, systems_of
 from kd.report.measures import RATIONALE
 from kd.report.verdict import TaskVerdict
 from kd.statistics import Comparison, Estimate
@@ -76,6 +76,13 @@ def test_the_teachers_of_all_tasks_are_one_system(run):
     teachers, student = systems_of(one, ROWS, {})
     assert [folder.name for folder in teachers.folders] == ["mood", "reply", "reply-2"]
     assert (student.name, student.folders) == ("student", [one.run.student])
+
+
+def test_teachers_that_ran_outside_have_no_cost(run):
+    """A mean of the others' would make the teachers look cheap."""
+    one = run("mood", teachers={"tasks": {"reply": [{"file": "mine.csv"}]}})
+    assert [system.name for system in systems_of(one, ROWS, {})] == ["student"]
+    assert outside_teachers(one) == ["reply"]
 
 
 def test_a_teacher_that_is_gone_is_asked_for(run):
@@ -169,6 +176,16 @@ def test_pairs_have_a_context_where_there_are_any_and_are_repeated_up_to_a_batch
     (row,) = measure([System("student", [model("one", 2)], None)], test, seed=0)["systems"]
     assert (row["latency_ms"]["p50"], row["latency_ms"]["p95"]) == pytest.approx((3, 3))
     assert row["rows_per_second"] == pytest.approx(32 / 0.096)
+
+
+def test_the_section_says_that_teachers_ran_outside():
+    systems = [system("student", 0.5, 1.0)]
+    mark_front(systems)
+    cost = {"systems": systems, "device": "cpu", "threads": 1, "pairs": 32}
+    (part,) = cost_section({**cost, "outside": ["mood", "reply-2"]}).parts
+    assert "mood and reply-2 ran outside, and what they cost is unknown" in part.sentences[1]
+    (part,) = cost_section({**cost, "outside": []}).parts
+    assert len(part.sentences) == 1
 
 
 @pytest.mark.parametrize(("threads", "said"), [(1, "CPU with 1 thread,"), (4, "with 4 threads,")])

@@ -56,7 +56,25 @@ def test_each_teacher_stands_with_the_fingerprint_of_what_it_said(run, cells):
     section = provenance_section(run)
     assert section.data["teachers"] == {"reply": "f00d"}
     (table,) = (table for table in section.parts[0].tables if table.caption == "Teachers")
-    assert list(cells(table)[0].values()) == ["reply", "f00d"]
+    assert list(cells(table)[0].values()) == ["reply", "here", "f00d"]
+
+
+def test_an_outside_teacher_stands_with_its_files_name_and_its_weight(planted, finished, cells):
+    listed = [{}, {"file": "/home/me/probs.csv", "weight": 3}]
+    found = finished(planted([0, 1], student=[0, 1]), teachers={"tasks": {"reply": listed}})
+    weights = {"reply": {"reply": 0.25, "reply-2": 0.75}}
+    found = replace(found, metrics={**found.metrics, "teacher_weights": weights})
+    for name in weights["reply"]:
+        path = found.run.soft_targets(name)
+        path.parent.mkdir(exist_ok=True)
+        said = SoftTargets("reply", ("a", "b"), "f00d", pa.array(["row0"]), np.float32([[1, 2]]))
+        save_soft_targets(said, path)
+    section = provenance_section(found)
+    (table,) = (table for table in section.parts[0].tables if table.caption == "Teachers")
+    assert [list(row.values()) for row in cells(table)] == [
+        ["reply", "here", "0.250", "f00d"],
+        ["reply-2", "outside: probs.csv", "0.750", "f00d"],
+    ]
 
 
 def test_the_seconds_of_each_stage_are_shown(run, cells):

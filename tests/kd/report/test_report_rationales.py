@@ -37,6 +37,13 @@ def run_of(planted, finished, models):
     return replace(run, metrics={"tasks": {"reply": {"test": models}, "mood": mood}})
 
 
+def test_a_teacher_that_quotes_nothing_leaves_its_cells_empty(planted, finished, cells):
+    models = {"teacher": {}, "student": {"rationale": scores(0.3)}}
+    (part,) = rationales_section(run_of(planted, finished, models)).parts
+    assert [row["teacher"] for row in cells(part.tables[0])] == [""] * 4
+    assert cells(part.tables[0])[0]["student"] == "0.300"
+
+
 def test_scores_stand_below_their_model_and_beside_the_constant_answers(planted, finished, cells):
     models = {"teacher": {"rationale": scores(0.5)}, "student": {"rationale": scores(0.3)}}
     section = rationales_section(run_of(planted, finished, models))

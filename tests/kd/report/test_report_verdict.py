@@ -1,5 +1,6 @@
 """Tests of kd.report.verdict: its words, its tests, and the sentences that sum them up."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -57,6 +58,35 @@ def test_a_verdict_follows_the_students_answers_and_the_configs_margin(
     task = planted(GOLD, teacher=wrong_on(teacher), student=wrong_on(student))
     (found,) = verdicts(finished(task, report={"margin": margin}))
     assert found.word == word
+
+
+def test_a_teacher_that_quotes_nothing_has_no_verdict_on_rationales(planted, finished):
+    f1 = {"teacher": np.zeros(60), "student": np.arange(60) / 60}
+    task = planted(GOLD, teacher=wrong_on(range(20)), student=GOLD, token_f1=f1)
+    silent = replace(task.models["teacher"], token_f1=None, spans=None)
+    task = replace(task, models={**task.models, "teacher": silent})
+    labels, rationale = verdicts(finished(task))
+    assert (labels.word, rationale.word) == ("better", None)
+    assert rationale.compared.second.value == pytest.approx(f1["student"][GOLD > 0].mean())
+
+
+def test_without_the_teachers_cost_the_headline_speaks_of_scores_alone():
+    cost = {"systems": COST["systems"][1:], "outside": ["mood"]}
+    (found, *_) = headline([row("mood", 0.8, 0.4)], cost, 0.02)
+    assert (
+        "keeps 50.0 % of the teachers' mean score over 1 tasks (0.400 against 0.800). Of" in found
+    )
+    assert "parameters" not in found
+    whole = headline([row("mood", 0.8, 0.4)], COST, 0.02)[0]
+    assert "(0.400 against 0.800); it has 40.0 % of their parameters and takes 8.0 % of" in whole
+
+
+def test_a_teacher_that_ran_outside_stands_in_the_cost_table(planted, finished, cells):
+    run = finished(planted(GOLD, teacher=GOLD, student=GOLD))
+    cost = {"systems": COST["systems"][1:], "outside": ["mood"]}
+    section = verdict_section(run, verdicts(run), cost)
+    rows = [list(line.values())[:2] for line in cells(section.parts[1].tables[0])]
+    assert rows == [["student", "1"], ["teacher mood", "outside"]]
 
 
 def test_p_values_are_corrected_for_all_rows_of_the_table(planted, finished):

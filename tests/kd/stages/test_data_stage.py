@@ -1,11 +1,14 @@
 """Tests of kd.stages.data: the splits that published numbers rest on."""
 
+import csv
 from pathlib import Path
 
 import pytest
+from datasets import Dataset, DatasetDict, Features, List, Value
 
+from data.errors import InputError
 from kd.config_file import load_config
-from kd.stages.data import read_tables
+from kd.stages.data import read_tables, write_rows
 
 DEMO = Path(__file__).resolve().parents[3] / "configs" / "demo.yaml"
 
@@ -25,3 +28,42 @@ def test_the_share_of_texts_that_are_cut_does_not_depend_on_the_chunks(tiny_enco
     monkeypatch.setattr("kd.stages.data.CHUNK", 7)
     assert read_tables(config)[1]["truncated"] == whole["truncated"]
     assert all(0 < share < 1 for share in whole["truncated"].values())
+
+
+def rows_of(*rows):
+    """Rows (id, text, context, gold of mood, gold of reply)."""
+    gold = List(Value("float32"), length=2)
+    names = ("id", "text", "context", "gold/mood", "gold/reply")
+    features = Features(dict(zip(names, [Value("string")] * 3 + [gold] * 2, strict=True)))
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
+    return Dataset.from_dict(columns, features)
+
+
+UNKNOWN, KNOWN = [float("nan")] * 2, [0.0, 1.0]
+
+
+@pytest.fixture
+def table():
+    """Three rows of two tasks, one without gold, in two splits."""
+    return DatasetDict(
+        train=rows_of(("a", 'so "glad", so', "", KNOWN, UNKNOWN), ("b", "why", "ö", KNOWN, KNOWN)),
+        dev=rows_of(("c", "hm", "", UNKNOWN, UNKNOWN)),
+        test=rows_of(),
+    )
+
+
+def test_the_table_for_outside_teachers_names_each_rows_split_and_tasks(table, tmp_path):
+    write_rows(table, ["mood", "reply"], tmp_path / "new" / "rows.csv")
+    with (tmp_path / "new" / "rows.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["id", "split", "tasks", "text", "context"],
+            ["a", "train", "mood", 'so "glad", so', ""],
+            ["b", "train", "mood|reply", "why", "ö"],
+            ["c", "dev", "", "hm", ""],
+        ]
+
+
+def test_a_table_that_can_not_be_written_is_said_in_a_line(table, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"rows\.csv: can't be written to: "):
+        write_rows(table, ["mood", "reply"], tmp_path / "file" / "rows.csv")

@@ -16,6 +16,7 @@ from kd.stages.distill import (
     student_loss,
     with_targets,
 )
+from kd.teacher_weights import teacher_weights
 from teachers.soft_targets import SoftTargets, fingerprint
 
 
@@ -28,6 +29,11 @@ def config_of(*, training=None, task=None, **changes):
 
 def says(ids, logits, fingerprint="f"):
     return SoftTargets("mood", ("sad", "glad"), fingerprint, pa.array(ids), np.float32(logits))
+
+
+def targets_of(config, table, targets):
+    """The train rows with their targets, `table` being the dev rows too."""
+    return with_targets(config, table, targets, teacher_weights(config, targets, table))
 
 
 @pytest.mark.parametrize(
@@ -56,28 +62,53 @@ def test_only_the_gold_objective_needs_no_teacher(objective):
 def test_rows_get_the_teachers_chances_by_their_id_and_the_rest_stay_unknown(table):
     """By position they would be another row's."""
     targets = {"mood": [says(["row3", "row0"], np.log([[1, 3], [4, 1]]))]}
-    soft = with_targets(config_of(), table, targets).soft["mood"]
+    soft = targets_of(config_of(), table, targets).soft["mood"]
     np.testing.assert_allclose(soft[[0, 3]], [[0.8, 0.2], [0.25, 0.75]], atol=1e-6)
     assert np.isnan(np.delete(soft, [0, 3], axis=0)).all()
 
 
 def test_the_tasks_temperature_divides_the_logits(table):
     targets = {"mood": [says(["row0"], np.log([[9, 1]]))]}
-    soft = with_targets(config_of(task={"temperature": 2}), table, targets).soft["mood"]
+    soft = targets_of(config_of(task={"temperature": 2}), table, targets).soft["mood"]
     np.testing.assert_allclose(soft[0], [0.75, 0.25], atol=1e-6)
 
 
 def test_several_teachers_are_averaged_by_their_weights(table):
     targets = {"mood": [says(["row0"], np.log([[4, 1]])), says(["row0"], np.log([[1, 4]]))]}
     config = config_of(teachers={"tasks": {"mood": [{"weight": 3}, {}]}})
-    soft = with_targets(config, table, targets).soft["mood"]
+    soft = targets_of(config, table, targets).soft["mood"]
     np.testing.assert_allclose(soft[0], [0.75 * 0.8 + 0.25 * 0.2, 0.35], atol=1e-6)
+
+
+def test_teachers_count_by_their_dev_scores(table):
+    """On 24 rows of 12 each the first is always right; the second says sad to all: 1/3."""
+    rows = list(table.ids)
+    right = np.log(np.where(table.gold["mood"] == 1, 0.8, 0.2))
+    targets = {"mood": [says(rows, right), says(rows, np.log([[0.9, 0.1]] * 24))]}
+    config = config_of(teachers={"weights": "dev", "tasks": {"mood": [{}, {}]}})
+    soft = targets_of(config, table, targets).soft["mood"]
+    np.testing.assert_allclose(soft[0], [0.75 * 0.8 + 0.25 * 0.9, 0.175], atol=1e-6)
+    np.testing.assert_allclose(soft[1], [0.75 * 0.2 + 0.25 * 0.9, 0.625], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [("annealed", [0.84, 0.16]), ("ce+kl", [0.84, 0.16]), ("soft", [0.8, 0.2])],
+)
+def test_gold_takes_what_a_distrusted_teacher_loses_unless_it_is_to_be_forgotten(
+    table, objective, expected
+):
+    """Row 0 is sad, of which the teacher is sure by 0.8: 1 + 0.8 * (0.8 - 1) = 0.84."""
+    config = config_of(teachers={"weights": "trust"}, training={"objective": objective})
+    rows = targets_of(config, table, {"mood": [says(["row0"], np.log([[8, 2]]))]})
+    np.testing.assert_allclose(rows.soft["mood"][0], expected, atol=1e-6)
+    assert np.isnan(rows.soft["mood"][1:]).all()
 
 
 def test_the_soft_objective_forgets_the_gold_of_train_rows(table):
     """A row that no teacher labelled would be trained on gold."""
     targets = {"mood": [says(["row0"], [[1, 2]])]}
-    rows = with_targets(config_of(training={"objective": "soft"}), table, targets)
+    rows = targets_of(config_of(training={"objective": "soft"}), table, targets)
     assert np.isnan(rows.gold["mood"]).all()
     assert rows.known("mood").tolist() == [True] + [False] * 23
 
@@ -92,6 +123,10 @@ def test_the_soft_objective_forgets_the_gold_of_train_rows(table):
         {"data": {"max_tokens": 32}},
         {"student": {"dropout": 0.2}},
         {"teachers": {"tasks": {"mood": [{"weight": 2}]}}},
+        {"teachers": {"weights": "dev"}},
+        {"teachers": {"weights": "trust"}},
+        {"training": {"objective": "ce+kl"}},
+        {"training": {"objective": "ce+kl", "kl_weight": 2}},
     ],
 )
 def test_the_student_is_trained_again_when_what_it_depends_on_changes(
@@ -120,8 +155,13 @@ def test_only_a_sum_of_losses_has_a_weight_of_its_divergence(table, mood, object
 def test_a_student_of_an_older_version_stays_valid():
     """kl_weight is newer than some runs, which would otherwise be trained and scored again."""
     assert "kl_weight" not in str(StudentTraining())
-    assert newer_settings(config_of(training={"kl_weight": 0.5})) == []
-    assert newer_settings(config_of(training={"kl_weight": 0.5, "objective": "ce+kl"})) == [0.5]
+    config = config_of(training={"kl_weight": 0.5}, teachers={"weights": "given"})
+    assert newer_settings(config, with_teachers=True) == []
+    config = config_of(
+        training={"kl_weight": 0.5, "objective": "ce+kl"}, teachers={"weights": "dev"}
+    )
+    assert newer_settings(config, with_teachers=True) == [0.5, "dev"]
+    assert newer_settings(config, with_teachers=False) == [0.5]
 
 
 def labelled_key(config, folder, teacher="f", table_hash="h"):
