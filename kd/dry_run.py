@@ -36,7 +36,7 @@ def describe(out: Console, config: Config) -> None:
     print_profile(out, profile)
     new_accelerator(config.training.precision)
     rate = matmul_rate(resolve_precision(config.training.precision)) * UTILISATION
-    for spec in config.specs:
+    for spec in config.specs if needs_teachers(config) else ():
         for name, settings in config.teachers.outside(spec.name).items():
             check_outside_teacher(config, spec, name, settings, table)
             out.print(f"teacher {name} runs outside: {settings.file}", markup=False)

@@ -53,8 +53,8 @@ def faithfulness_by_model(
 
     encoded, answers: the test rows as the student reads them, and what it says of them. The
     teachers that were trained here run again; one alone is called teacher, several have their
-    names. Regressions with
-    rationales are left out: they have no probability of a class. All processes must call it.
+    names. Regressions with rationales are left out: they have no probability of a class. All
+    processes must call it.
     """
     found: dict[str, dict[str, Scores]] = {}
     for spec in config.specs:

@@ -22,6 +22,7 @@ from kd.report.slices import slices_section
 from kd.report.tasks import tasks_section
 from kd.report.trainings import labels, own_arm, trainings_of
 from kd.report.verdict import verdict_section, verdicts
+from kd.stages.distill import needs_teachers
 
 HIDDEN = (
     "Texts are not shown. Where everybody who gets this folder may read them, set report.examples: "
@@ -58,7 +59,9 @@ def make_report(
     trainings = trainings_of(finished, others)
     named = dict(zip(labels(finished, others), others, strict=True))
     systems = [*systems_of(finished, rows, named), *exported_systems(finished)]
-    cost = measure(systems, finished.test, seed, outside_teachers(finished))
+    with_teachers = finished.has_teachers or needs_teachers(finished.config)
+    outside = outside_teachers(finished) if with_teachers else ()
+    cost = measure(systems, finished.test, seed, outside)
     verdict = verdict_section(finished, rows, cost)
     study = f"kd study {finished.shown_config} --arms single,multi,annealed --seeds 3"
     sections = [
