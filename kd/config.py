@@ -193,11 +193,31 @@ class Model(Settings):
     layers: tuple[int, ...] | None = Field(None, description="encoder layers to keep; null: all")
     pooling: Pooling = "attention"
     head: HeadKind = "two_layer"
-    attention_heads: int = Field(1, ge=1)
+    attention_heads: int = Field(1, ge=1, description="of the response-to-seeker attention")
+    attention_talking: float = Field(
+        0.0, ge=0, le=1, description="share of talking heads in it (Shazeer et al. 2020)"
+    )
+    attention_dense: float = Field(
+        0.0, ge=0, le=1, description="share of a dense synthesizer in it (Tay et al. 2021)"
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="of the new layers")
     encoder_dropout: float | None = Field(
         None, ge=0, lt=1, description="of the encoder; null: as its own config.json says"
     )
+
+    @model_validator(mode="after")
+    def _talking_heads_are_heard(self) -> "Model":
+        if self.attention_talking and self.attention_heads == 1:
+            raise ValueError(
+                f"attention_talking {self.attention_talking} needs at least two attention_heads "
+                "that talk, not 1"
+            )
+        if self.attention_talking and self.attention_dense == 1.0:
+            raise ValueError(
+                f"attention_dense 1.0 leaves no share to attention_talking "
+                f"{self.attention_talking}: set one of them lower"
+            )
+        return self
 
 
 class Teacher(Model):

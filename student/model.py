@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 
 from data.batches import to_device
 from data.tasks import TaskSpec, save_tasks
-from student.attention import CrossAttention
+from student.attention import new_attention
 from student.dropout import replace_dropout
 from student.encoders import STUDENT_TYPE, encode, layer_list, new_encoder, set_dropout
 from student.heads import HeadKind, Pooling, TaskHead
@@ -36,6 +36,8 @@ class StudentConfig(PreTrainedConfig):
         pooling: Pooling = "mean",
         head: HeadKind = "two_layer",
         attention_heads: int = 1,
+        attention_talking: float = 0.0,
+        attention_dense: float = 0.0,
         dropout: float = 0.1,
         separate_context_encoder: bool = False,
         max_tokens: int = 64,
@@ -48,6 +50,8 @@ class StudentConfig(PreTrainedConfig):
         self.pooling = pooling
         self.head = head
         self.attention_heads = attention_heads
+        self.attention_talking = attention_talking
+        self.attention_dense = attention_dense
         self.dropout = dropout
         self.separate_context_encoder = separate_context_encoder
         self.max_tokens = max_tokens
@@ -95,7 +99,14 @@ class StudentModel(PreTrainedModel):
         self.specs = config.task_specs
         has_context = any(spec.has_context for spec in self.specs)
         self.attention = (
-            CrossAttention(hidden_size, config.attention_heads, config.dropout)
+            new_attention(
+                hidden_size,
+                heads=config.attention_heads,
+                talking=config.attention_talking,
+                dense=config.attention_dense,
+                dropout=config.dropout,
+                max_tokens=config.max_tokens,
+            )
             if has_context
             else None
         )
@@ -233,6 +244,8 @@ def new_student(
     pooling: Pooling,
     head: HeadKind,
     attention_heads: int,
+    attention_talking: float = 0.0,
+    attention_dense: float = 0.0,
     dropout: float,
     encoder_dropout: float | None = None,
     max_tokens: int,
@@ -240,7 +253,8 @@ def new_student(
     """A model that starts from a pretrained encoder; its heads are drawn from torch's generator.
 
     With a context encoder the seeker is read by that one (a bi-encoder), else by the shared one.
-    encoder_dropout: in place of the encoder's own.
+    attention_talking, attention_dense: shares of talking heads and of a dense synthesizer in the
+    attention (student/attention.py). encoder_dropout: in place of the encoder's own.
     """
     if encoder_dropout is not None:
         set_dropout(encoder.config, encoder_dropout)
@@ -252,6 +266,8 @@ def new_student(
         pooling=pooling,
         head=head,
         attention_heads=attention_heads,
+        attention_talking=attention_talking,
+        attention_dense=attention_dense,
         dropout=dropout,
         separate_context_encoder=context_encoder is not None,
         max_tokens=max_tokens,

@@ -407,3 +407,32 @@ def test_a_teacher_of_another_tokenizer_teaches_the_students_tokens(
     assert checked > 500
     log = (run.logs / "distill.jsonl").read_text().splitlines()
     assert json.loads(log[0])["loss/reactions/rationale"] > 0.1
+
+
+def test_every_kind_of_attention_is_taught_and_distilled(place, tiny_encoder, tmp_path):
+    path = tmp_path / "attention.yaml"
+    source = "{reader: empathy_reddit, files: empathy/emotional-reactions.csv}"
+    path.write_text(
+        f"name: attention\n"
+        f"data: {{root: {SAMPLES}, max_tokens: 48}}\n"
+        f"tasks: {{reactions: {{sources: [{source}], limit: 32}}}}\n"
+        f"teachers:\n"
+        f"  encoder: {tiny_encoder}\n"
+        f"  attention_heads: 4\n"
+        f"  training: {{epochs: 1, precision: fp32}}\n"
+        f"  tasks: {{reactions: [{{attention_talking: 1}}, {{attention_dense: 1}}]}}\n"
+        f"student:\n"
+        f"  {{encoder: {tiny_encoder}, attention_heads: 4, attention_talking: 0.4,\n"
+        f"   attention_dense: 0.3}}\n"
+        f"training: {{epochs: 1, precision: fp32}}\n"
+    )
+    kd("run", path, "--runs", tmp_path / "runs")
+    run = RunFolder(tmp_path / "runs" / "attention")
+    models = [run.teacher("reactions"), run.teacher("reactions-2"), run.student]
+    talking, dense, both = (Predictor.load(folder).model.attention for folder in models)
+    for heads in (talking, both.base.other):
+        assert not torch.equal(heads.mix_scores, torch.eye(4))
+        assert not torch.equal(heads.mix_weights, torch.eye(4))
+    assert dense.score.out_features == both.other.score.out_features == 48
+    scores = json.loads(run.metrics.read_text())["tasks"]["reactions"]["test"]
+    assert {"student", "teacher", "reactions-2"} <= scores.keys()

@@ -201,6 +201,8 @@ def start_model(config: Config, run: RunFolder) -> StudentModel:
         pooling=settings.pooling,
         head=settings.head,
         attention_heads=settings.attention_heads,
+        attention_talking=settings.attention_talking,
+        attention_dense=settings.attention_dense,
         dropout=settings.dropout,
         encoder_dropout=settings.encoder_dropout,
         max_tokens=config.data.max_tokens,

@@ -96,6 +96,8 @@ def _teach(
         pooling=settings.pooling,
         head=settings.head,
         attention_heads=settings.attention_heads,
+        attention_talking=settings.attention_talking,
+        attention_dense=settings.attention_dense,
         dropout=settings.dropout,
         encoder_dropout=settings.encoder_dropout,
         max_tokens=config.data.max_tokens,

@@ -48,6 +48,8 @@ def teacher_of(work: Workload, spec: TaskSpec) -> StudentModel:
         pooling=settings.pooling,
         head=settings.head,
         attention_heads=settings.attention_heads,
+        attention_talking=settings.attention_talking,
+        attention_dense=settings.attention_dense,
         dropout=settings.dropout,
         max_tokens=work.config.data.max_tokens,
     )

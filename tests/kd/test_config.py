@@ -147,6 +147,9 @@ def test_a_wrong_value_of_one_teacher_is_named_with_its_task(load):
         ("data.splits.train=0.9", r"data\.splits: train, dev and test must add up to 1"),
         ("tasks.mood.kind=ranking", r"tasks\.mood\.kind: .*not 'ranking'"),
         ("name=a/b", "name: string should match pattern .*not 'a/b'"),
+        ("student.attention_dense=1.5", r"student\.attention_dense: .*or equal to 1, not 1\.5"),
+        ("student.attention_heads=0", r"student\.attention_heads: .*or equal to 1, not 0"),
+        ("student.attention_talking=0.4", r"student: attention_talking 0\.4 needs .* not 1"),
         ("student.start=nobody", r"student\.start: 'nobody': choose from \['mood'\]"),
         ("teachers.tasks.moood=[{}]", r"teachers\.tasks: 'moood' is no task: .*'mood'\?"),
     ],
@@ -293,3 +296,43 @@ def test_every_setting_but_groups_and_choices_has_a_default(load):
     """A config of a run is three lines, not fifty."""
     required = [name for name, field in Config.model_fields.items() if field.is_required()]
     assert required == ["name", "tasks"]
+
+
+def test_teachers_and_student_choose_their_attention_each_for_itself(load):
+    text = (
+        f"{MINE}teachers:\n"
+        "  attention_heads: 4\n"
+        "  attention_talking: 0.4\n"
+        "  tasks: {mood: [{}, {attention_talking: 0, attention_dense: 1}]}\n"
+        "student: {attention_heads: 2, attention_dense: 0.3}\n"
+    )
+    config = load(text)
+    teachers = config.teachers.of("mood")
+    chosen = [teachers["mood"], teachers["mood-2"], config.student]
+    assert [
+        (model.attention_heads, model.attention_talking, model.attention_dense) for model in chosen
+    ] == [(4, 0.4, 0.0), (4, 0.0, 1.0), (2, 0.0, 0.3)]
+
+
+def test_a_config_from_before_talking_heads_and_synthesizers_has_none(load):
+    """Finished runs hold such a config.yaml, with every key of their time written out."""
+    settings = load(f"{MINE}student: {{attention_heads: 2}}\n").student
+    assert settings.attention_heads == 2
+    assert settings.attention_talking == settings.attention_dense == 0.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("{attention_talkin: 0.4}", "unknown key 'attention_talkin': did you mean '.*_talking'"),
+        (
+            "{attention_heads: 2, attention_talking: 0.4, attention_dense: 1}",
+            r"attention_dense 1.0 leaves no share to attention_talking 0\.4",
+        ),
+    ],
+)
+def test_an_attention_that_can_not_be_is_refused_by_name(load, settings, message):
+    with pytest.raises(InputError, match=rf"mine\.yaml: student.*{message}"):
+        load(f"{MINE}student: {settings}\n")
+    with pytest.raises(InputError, match=rf"teachers\.tasks\.mood\.0.*{message}"):
+        load(f"{MINE}teachers: {{tasks: {{mood: [{settings}]}}}}\n")

@@ -20,7 +20,14 @@ DISTRESS = TaskSpec("distress", kind="regression", low=1.0, high=7.0)
 def make_student(tiny_encoder):
     """A function that builds a student in evaluation mode; `separate` gives the seeker its own."""
 
-    def make(*, tasks=(EMPATHY, SENTIMENT, DISTRESS), separate=False, pooling="mean"):
+    def make(
+        *,
+        tasks=(EMPATHY, SENTIMENT, DISTRESS),
+        separate=False,
+        pooling="mean",
+        talking=0.0,
+        dense=0.0,
+    ):
         encoder = load_encoder(str(tiny_encoder))
         torch.manual_seed(7)  # not the seed that drew the tiny encoder
         return new_student(
@@ -30,6 +37,8 @@ def make_student(tiny_encoder):
             pooling=pooling,
             head="two_layer",
             attention_heads=2,
+            attention_talking=talking,
+            attention_dense=dense,
             dropout=0.1,
             max_tokens=24,
         ).eval()

@@ -39,17 +39,21 @@ SIZES = {
     "intermediate_size": 48,
     "max_position_embeddings": 64,
 }
-# encoder, tasks, does the seeker have an encoder of its own, pooling. RoBERTa counts positions
-# from the padding id on, ModernBERT has layers that see three tokens to either side.
+# encoder, tasks, does the seeker have an encoder of its own, pooling, shares of talking heads and
+# of a synthesizer in the attention. RoBERTa counts positions from the padding id on, ModernBERT
+# has layers that see three tokens to either side.
 CASES = {
-    "bert": (BertConfig(**SIZES), [EMPATHY, SENTIMENT, DISTRESS], False, "attention"),
-    "roberta": (RobertaConfig(**SIZES, pad_token_id=1), [SENTIMENT, EMPATHY], True, "mean"),
+    "bert": (BertConfig(**SIZES), [EMPATHY, SENTIMENT, DISTRESS], False, "attention", (0.0, 0.0)),
+    "combined": (BertConfig(**SIZES), [EMPATHY, SENTIMENT], False, "mean", (0.4, 0.3)),
+    "roberta": (
+        RobertaConfig(**SIZES, pad_token_id=1), [SENTIMENT, EMPATHY], True, "mean", (1.0, 0.0),
+    ),
     "modernbert": (
         ModernBertConfig(
             **SIZES, local_attention=6, global_attn_every_n_layers=2,
             pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
         ),
-        [SENTIMENT, QUOTED], False, "cls",
+        [SENTIMENT, QUOTED], False, "cls", (0.0, 0.0),
     ),
 }  # fmt: skip
 
@@ -57,8 +61,10 @@ CASES = {
 def lively(model):
     """The model with larger weights: those of a fresh one answer every row almost alike."""
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
+        for name, parameter in model.named_parameters():
+            if "mix_" in name:  # the identity, from which no head hears another
+                parameter.normal_()
+            elif parameter.dim() > 1:
                 parameter.mul_(8)
     return model.eval()
 
@@ -66,7 +72,7 @@ def lively(model):
 @pytest.fixture(scope="module", params=CASES)
 def exported(request, tmp_path_factory):
     """(the student, its float32 graph's path), once for each case."""
-    config, tasks, separate, pooling = CASES[request.param]
+    config, tasks, separate, pooling, (talking, dense) = CASES[request.param]
     torch.manual_seed(3)
     model = new_student(
         new_encoder(config),
@@ -75,6 +81,8 @@ def exported(request, tmp_path_factory):
         pooling=pooling,
         head="two_layer",
         attention_heads=2,
+        attention_talking=talking,
+        attention_dense=dense,
         dropout=0.1,
         max_tokens=48,
     )
@@ -123,10 +131,13 @@ def assert_equal(model, path, values, atol):
 
 
 @pytest.mark.parametrize(
-    "size", [(1, 3, 1), (1, 40, 9), (2, 5, 1), (5, 12, 30), (16, 31, 16), (4, 1, 2)], ids=str
+    "size",
+    [(1, 3, 1), (1, 40, 9), (2, 5, 1), (5, 12, 30), (16, 31, 16), (4, 1, 2), (3, 9, 60)],
+    ids=str,
 )
 def test_the_graph_gives_the_students_logits_at_any_size(exported, size):
-    """One row and one token too: an exporter may take the sizes of its example for fixed."""
+    """One row and one token too: an exporter may take the sizes of its example for fixed. A
+    synthesizer has scores for 48 seeker tokens."""
     found = assert_equal(*exported, batch(*size), 1e-5)
     if size == (16, 31, 16):  # else two models that say nothing would be equal
         assert all(np.std(found[spec.name], axis=0).max() > 0.05 for spec in exported[0].specs)
@@ -206,7 +217,7 @@ def test_the_student_itself_is_left_as_it_was(exported):
 
 def test_a_tables_logits_are_those_of_the_torch_student(make_student, table, tmp_path):
     """Two rows of the table have no context; batches, offsets and special tokens are at stake."""
-    model = lively(make_student())
+    model = lively(make_student(dense=1.0))
     write_graph(model.train(), tmp_path / "model.onnx")
     expected = compute_logits(model, table)
     found = compute_onnx_logits(tmp_path / "model.onnx", model.specs, table)
