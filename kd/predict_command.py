@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from data.errors import InputError
-from data.readers.texts import FORMS, Form
+from data.readers.texts import Form, form_of
 from kd import show
 from kd.answer_file import rejected_path
 from kd.cli_options import out
@@ -79,11 +79,11 @@ def predict(
 def _answer_all(
     model: Path, source: Path, target: Path, form: Form | None, resume: bool, legacy: bool
 ) -> None:
-    source_form = (form or "lines") if source == STREAM else _form_of(source)
+    source_form = (form or "lines") if source == STREAM else form_of(source)
     if target == STREAM:
         target_form: Form = "csv" if form in (None, "lines") else form
     else:
-        target_form = _form_of(target)
+        target_form = form_of(target)
     if resume and STREAM in (source, target):
         raise InputError("--resume: a stream can't be gone on with: give files for IN and OUT")
     opened = sys.stdin.buffer if source == STREAM else source
@@ -115,13 +115,6 @@ def _answer_all(
         resume=resume,
     )
     out.print(_said(counts, f"in {target}", f"in {rejected_path(target)}"), markup=False)
-
-
-def _form_of(path: Path) -> Form:
-    ending = path.suffix.lower()
-    if ending not in FORMS:
-        raise InputError(f"{path}: {ending!r} is no table: give {', '.join(FORMS)}, or -")
-    return FORMS[ending]
 
 
 def _said(counts: Counts, answers: str, rejections: str) -> str:

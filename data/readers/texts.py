@@ -25,8 +25,7 @@ FORMS: dict[str, Form] = {
 }
 TEXT_COLUMNS = ("text", "response_post")
 CONTEXT_COLUMNS = ("context", "seeker_post")
-COLUMNS = (*TEXT_COLUMNS, *CONTEXT_COLUMNS, "id")
-NO_TEXT = f"no column {' or '.join(map(repr, TEXT_COLUMNS))}"
+OTHER_COLUMNS = (*CONTEXT_COLUMNS, "id")
 # Lines of JSON of which one must have a text.
 FIRST_LINES = 100
 # Rows of a Parquet file that are Python objects at one time.
@@ -53,6 +52,7 @@ class TextRow:
     id: str
     text: str
     context: str
+    has_own_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +65,30 @@ class RejectedRow:
     reason: str
 
 
+Columns = tuple[str, ...]
 # A row's line and its cells by column, or what is wrong with it.
 Cells = Mapping[str, Any] | str
 Rows = Iterator[tuple[int | None, Cells]]
 
 
-def read_texts(source: Path | BinaryIO, form: Form) -> Iterator[TextRow | RejectedRow]:
+def form_of(path: Path) -> Form:
+    """The form of a table by its name's ending.
+
+    Raises InputError for another ending.
+    """
+    ending = path.suffix.lower()
+    if ending not in FORMS:
+        raise InputError(f"{path}: {ending!r} is no table: give {', '.join(FORMS)}")
+    return FORMS[ending]
+
+
+def read_texts(
+    source: Path | BinaryIO, form: Form, text_columns: Columns = TEXT_COLUMNS
+) -> Iterator[TextRow | RejectedRow]:
     """Every row of a table or a stream; one with a fault is rejected, none is left out.
 
-    The text stands in the column text or response_post, its context in context or seeker_post,
-    its id in id. Blank lines are no rows, but in `lines`, where each line is a text.
+    The text stands in the first of `text_columns` that a row has, its context in context or
+    seeker_post, its id in id. Blank lines are no rows, but in `lines`, where each line is a text.
     Raises InputError when there is no such file or no column with texts, naming those found.
     """
     # A byte that is not UTF-8 becomes a half surrogate pair, which its row is rejected for.
@@ -82,32 +96,35 @@ def read_texts(source: Path | BinaryIO, form: Form) -> Iterator[TextRow | Reject
     newline = "" if form in ("csv", "tsv") else "\n"
     if not isinstance(source, Path):
         stream = TextIOWrapper(source, encoding, errors, newline)
-        yield from _numbered(_rows(stream, form, "stdin"))
+        yield from _numbered(_rows(stream, form, "stdin", text_columns), text_columns)
         return
     if not source.is_file():
         raise InputError(f"{source}: no such file: check the path")
     if form == "parquet":
-        yield from _numbered(_parquet(source))
+        yield from _numbered(_parquet(source, text_columns), text_columns)
         return
     try:
         file = source.open(encoding=encoding, errors=errors, newline=newline)
     except OSError as error:
         raise InputError(f"{source}: can't be read: {error.strerror}") from None
     with file:
-        yield from _numbered(_rows(file, form, str(source)))
+        yield from _numbered(_rows(file, form, str(source), text_columns), text_columns)
 
 
-def _numbered(rows: Rows) -> Iterator[TextRow | RejectedRow]:
-    return (_row(number, line, cells) for number, (line, cells) in enumerate(rows, start=1))
+def _numbered(rows: Rows, text_columns: Columns) -> Iterator[TextRow | RejectedRow]:
+    return (
+        _row(number, line, cells, text_columns)
+        for number, (line, cells) in enumerate(rows, start=1)
+    )
 
 
-def _rows(file: TextIO, form: Form, where: str) -> Rows:
+def _rows(file: TextIO, form: Form, where: str, text_columns: Columns) -> Rows:
     lines = bounded_lines(file)
     if form == "lines":
         return ((number, _text(line)) for number, line in enumerate(lines, start=1))
     if form == "jsonl":
-        return _jsonl(lines, where)
-    return _csv(lines, where, "," if form == "csv" else "\t")
+        return _jsonl(lines, where, text_columns)
+    return _csv(lines, where, "," if form == "csv" else "\t", text_columns)
 
 
 def _text(line: str | None) -> Cells:
@@ -116,13 +133,13 @@ def _text(line: str | None) -> Cells:
     return {"text": line.removesuffix("\n").removesuffix("\r")}
 
 
-def _csv(lines: Iterator[str | None], where: str, delimiter: str) -> Rows:
+def _csv(lines: Iterator[str | None], where: str, delimiter: str, text_columns: Columns) -> Rows:
     rows = csv_cells(lines, delimiter)
     line, first = next(rows, (1, "is empty: it needs a header"))
     if isinstance(first, str):
         raise InputError(f"{where}:{line}: {first}")
     header = [name.strip() for name in first]
-    _check_columns(f"{where}:{line}", header)
+    _check_columns(f"{where}:{line}", header, text_columns)
     for line, cells in rows:
         if isinstance(cells, list) and len(cells) != len(header):
             yield line, f"has {len(cells)} cells, the header names {len(header)}"
@@ -130,7 +147,7 @@ def _csv(lines: Iterator[str | None], where: str, delimiter: str) -> Rows:
             yield line, cells if isinstance(cells, str) else dict(zip(header, cells, strict=True))
 
 
-def _jsonl(lines: Iterator[str | None], where: str) -> Rows:
+def _jsonl(lines: Iterator[str | None], where: str, text_columns: Columns) -> Rows:
     rows = (
         (number, _json_cells(line))
         for number, line in enumerate(lines, start=1)
@@ -138,8 +155,10 @@ def _jsonl(lines: Iterator[str | None], where: str) -> Rows:
     )
     first = list(islice(rows, FIRST_LINES))
     names = [list(cells) for _, cells in first if not isinstance(cells, str)]
-    if names and not any(column in found for found in names for column in TEXT_COLUMNS):
-        raise InputError(f"{where}:{first[0][0]}: {NO_TEXT}: {shown_header(names[0])}")
+    if names and not any(column in found for found in names for column in text_columns):
+        raise InputError(
+            f"{where}:{first[0][0]}: {_no_text(text_columns)}: {shown_header(names[0])}"
+        )
     return chain(first, rows)
 
 
@@ -155,13 +174,13 @@ def _json_cells(line: str | None) -> Cells:
     return cells if isinstance(cells, dict) else "is not a JSON object"
 
 
-def _parquet(path: Path) -> Rows:
+def _parquet(path: Path, text_columns: Columns) -> Rows:
     try:
         # With a buffer, a column is read in pieces and not a row group at a time.
         table = pq.ParquetFile(path, buffer_size=1 << 20)
         schema = table.schema_arrow
-        _check_columns(str(path), schema.names)
-        used = [name for name in schema.names if name in COLUMNS]
+        _check_columns(str(path), schema.names, text_columns)
+        used = [name for name in schema.names if name in (*text_columns, *OTHER_COLUMNS)]
         for name in used:
             if name != "id" and not _holds_text(schema.field(name).type):
                 found = schema.field(name).type
@@ -191,31 +210,40 @@ def _values(column: pa.Array) -> list[Any]:
     return [None if cell is None else cell.decode("utf-8", "surrogateescape") for cell in cells]
 
 
-def _check_columns(where: str, header: list[str]) -> None:
-    if not any(name in header for name in TEXT_COLUMNS):
-        raise InputError(f"{where}: {NO_TEXT}: {shown_header(header)}")
-    repeated = [name for name in COLUMNS if header.count(name) > 1]
+def _no_text(text_columns: Columns) -> str:
+    return f"no column {' or '.join(map(repr, text_columns))}"
+
+
+def _check_columns(where: str, header: list[str], text_columns: Columns) -> None:
+    if not any(name in header for name in text_columns):
+        raise InputError(f"{where}: {_no_text(text_columns)}: {shown_header(header)}")
+    used = (*text_columns, *OTHER_COLUMNS)
+    repeated = [name for name in used if header.count(name) > 1]
     if repeated:
         raise InputError(f"{where}: column {repeated[0]!r} stands twice: rename one")
 
 
-def _row(number: int, line: int | None, cells: Cells) -> TextRow | RejectedRow:
+def _row(
+    number: int, line: int | None, cells: Cells, text_columns: Columns
+) -> TextRow | RejectedRow:
     if isinstance(cells, str):
         return RejectedRow(number, line, "", cells)
     name = cells.get("id")
     if isinstance(name, list | dict | bytes):
         return RejectedRow(number, line, "", "the id is no string and no number")
-    shown = str(number) if name is None or name == "" else str(name)
+    has_own_id = name is not None and name != ""
+    shown = str(name) if has_own_id else str(number)
     if fault := fault_of(shown):
         return RejectedRow(number, line, "", f"the id {fault}")
     found = []
-    for name, columns in (("text", TEXT_COLUMNS), ("context", CONTEXT_COLUMNS)):
+    for name, columns in (("text", text_columns), ("context", CONTEXT_COLUMNS)):
         column = next((column for column in columns if column in cells), None)
         if column is None and name == "text":
-            return RejectedRow(number, line, shown, f"has {NO_TEXT}")
+            return RejectedRow(number, line, shown, f"has {_no_text(text_columns)}")
         cell = cells[column] if column is not None else None
         if cell is not None and not isinstance(cell, str):
             kind = KINDS.get(type(cell), "no string")
             return RejectedRow(number, line, shown, f"the {name} is {kind}, not a string")
         found.append(cell or "")
-    return TextRow(number, line, shown, *found)
+    text, context = found
+    return TextRow(number, line, shown, text, context, has_own_id)

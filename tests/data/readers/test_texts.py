@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from data.errors import InputError
 from data.readers import texts as module
-from data.readers.texts import RejectedRow, TextRow, read_texts
+from data.readers.texts import RejectedRow, TextRow, form_of, read_texts
 
 
 def read(content, form="csv"):
@@ -80,7 +80,7 @@ def test_a_byte_order_mark_changes_nothing(form, content):
 
 def test_the_columns_of_the_empathy_files_are_read_and_others_are_let_be():
     content = b"level,response_post,seeker_post,id\n1,so sorry,i am sad,7\n"
-    assert read(content) == [TextRow(1, 2, "7", "so sorry", "i am sad")]
+    assert read(content) == [TextRow(1, 2, "7", "so sorry", "i am sad", True)]
     assert read(b"response_post,text\nb,a\n")[0].text == "a"
 
 
@@ -262,3 +262,16 @@ def test_any_text_is_read_as_it_was_written(rows, form):
             assert row.id == name or not name
         else:
             assert "\0" in name
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_texts_are_read_from_a_column_that_is_named(form, tmp_path):
+    path = tmp_path / f"in.{form}"
+    written_as(form, path, [("a", "no", "so sad"), ("", "no", "so glad")])
+    rows = list(read_texts(path, form_of(path), ("context",)))
+    assert [(row.id, row.text, row.has_own_id) for row in rows] == [
+        ("a", "so sad", True),
+        ("2", "so glad", False),
+    ]
+    with pytest.raises(InputError, match="no column 'post'"):
+        list(read_texts(path, form, ("post",)))
