@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from data.cleaning import clean
 from data.errors import InputError
+from data.normalization import read_text
 from data.rationales import Span, find_spans
 from data.readers.record import Record
 from data.sources import SPLITS, Split
@@ -113,8 +113,10 @@ class Rows:
 
     given: (N,) the number in SPLITS of the split that the file names, or -1. links: (N,) the
     numbers of what must not be divided between splits: a row's text, its post, its writer.
+    normalize: whether texts are normalised, and not only cleaned.
     """
 
+    normalize: bool = False
     ids: dict[str, None] = field(default_factory=dict)
     texts: Strings = field(default_factory=Strings)
     contexts: Strings = field(default_factory=Strings)
@@ -152,8 +154,8 @@ class Rows:
         profile: TaskProfile,
     ) -> None:
         profile.read += 1
-        text = clean(record.text).text
-        context = clean(record.context).text if record.context is not None else ""
+        text = self._read(record.text)
+        context = self._read(record.context or "")
         if not text:
             raise InputError(
                 f"{record.where}, column {record.text_column!r}: the text is empty: "
@@ -182,9 +184,14 @@ class Rows:
             raise InputError(f"{record.where}, column {record.label_column!r}: {error}") from None
         spans = None
         if task.spec.has_rationale:
-            spans = _spans(task, record, text, context, target, profile)
+            parts = [part for part in map(self._read, record.parts or ()) if part]
+            name = row_id(record.key, text, context)
+            spans = _spans(task, name, text, parts, target, profile)
         is_class = task.spec.kind == "classification"
         readings.append(row, target.index(1.0) if is_class else target[0], spans)
+
+    def _read(self, raw: str) -> str:
+        return read_text(raw, normalized=self.normalize).text
 
     def _number(self, key: str | None, text: str, context: str) -> int:
         """The row of a text, a new one when it was not read before."""
@@ -214,18 +221,16 @@ class Rows:
 
 def _spans(
     task: TaskRecords,
-    record: Record,
+    name: str,
     text: str,
-    context: str,
+    parts: list[str],
     target: list[float],
     profile: TaskProfile,
 ) -> tuple[Span, ...] | None:
-    """The rationale's spans; () teaches that no token is one, None teaches nothing."""
-    parts = [part for part in (clean(part).text for part in record.parts or ()) if part]
+    """The spans of a row's quoted parts; () teaches that no token is one, None teaches nothing."""
     profile.parts += len(parts)
     if parts:
         spans, unmatched = find_spans(text, parts)
-        name = row_id(record.key, text, context)
         profile.unmatched += [name] * len(unmatched)
         return tuple(spans) if spans else None
     if task.no_rationale == "all":

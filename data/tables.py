@@ -23,7 +23,11 @@ CHUNK = 1_000
 
 
 def build_table(
-    tasks: list[TaskRecords], *, fractions: dict[Split, float], seed: int
+    tasks: list[TaskRecords],
+    *,
+    fractions: dict[Split, float],
+    seed: int,
+    normalize: bool = False,
 ) -> tuple[DatasetDict, dict[str, TaskProfile], dict[str, int]]:
     """The splits of one table, each task's profile, and the overlaps between the splits.
 
@@ -33,9 +37,10 @@ def build_table(
 
     Records with the same key and clean text (and context) are one row. Where a task labels a row
     twice with different classes the more frequent one counts, on a tie the one read first.
+    normalize: also put placeholders for addresses and user names (see data.normalization).
     Raises InputError naming the place of an empty text or a wrong label.
     """
-    rows = Rows()
+    rows = Rows(normalize)
     profiles: dict[str, TaskProfile] = {}
     for task in tasks:
         profile = profiles[task.spec.name] = rows.read(task)
@@ -206,9 +211,12 @@ def labelled(rows: Dataset, task: str) -> Dataset:
     return rows.select(np.flatnonzero(np.isfinite(gold_of(rows, task)).all(axis=1)))
 
 
-def table_hash(table: DatasetDict) -> str:
-    """A hash of every row's id, split, texts, targets and rationales, equal on every machine."""
-    digest = hashlib.blake2b(digest_size=16)
+def table_hash(table: DatasetDict, *, normalize: bool = False) -> str:
+    """A hash of every row's id, split, texts, targets and rationales, equal on every machine.
+
+    normalize: as the table was built; a model remembers it, even where no text was changed by it.
+    """
+    digest = hashlib.blake2b(b"normalized" if normalize else b"", digest_size=16)
     for split in SPLITS:
         for chunk in table[split].with_format("arrow").iter(batch_size=CHUNK):
             for row in chunk.to_pylist():

@@ -46,9 +46,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Distil single-task teachers of empathy, emotion and sentiment into one student.",
 )
-for command in (
-    *(collect, kappa, data, teach, label, distill, evaluate, shrink, export, demo),
-):
+for command in (collect, kappa, data, teach, label, distill, evaluate, shrink, export, demo):
     app.command()(command)
 
 

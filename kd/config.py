@@ -49,6 +49,9 @@ class Data(Settings):
 
     root: str = Field(".", description="folder of the files; 'embedded' is the project's samples")
     max_tokens: int = Field(64, ge=8, le=8192, description="subwords of a text, and of its context")
+    normalize: bool = Field(
+        False, description="<URL>, <USER> and <EMAIL> for addresses and names; no kd export then"
+    )
     splits: Splits = Splits()
 
     @property

@@ -41,6 +41,7 @@ class StudentConfig(PreTrainedConfig):
         dropout: float = 0.1,
         separate_context_encoder: bool = False,
         max_tokens: int = 64,
+        normalize: bool = False,
         **kwargs: Any,
     ) -> None:
         if isinstance(encoder, dict):
@@ -55,6 +56,7 @@ class StudentConfig(PreTrainedConfig):
         self.dropout = dropout
         self.separate_context_encoder = separate_context_encoder
         self.max_tokens = max_tokens
+        self.normalize = normalize
         kwargs.setdefault("tie_word_embeddings", False)
         super().__init__(**kwargs)
 
@@ -249,12 +251,14 @@ def new_student(
     dropout: float,
     encoder_dropout: float | None = None,
     max_tokens: int,
+    normalize: bool = False,
 ) -> StudentModel:
     """A model that starts from a pretrained encoder; its heads are drawn from torch's generator.
 
     With a context encoder the seeker is read by that one (a bi-encoder), else by the shared one.
     attention_talking, attention_dense: shares of talking heads and of a dense synthesizer in the
-    attention (student/attention.py). encoder_dropout: in place of the encoder's own.
+    attention (student/attention.py). encoder_dropout: in place of the encoder's own. normalize:
+    its texts are normalised.
     """
     if encoder_dropout is not None:
         set_dropout(encoder.config, encoder_dropout)
@@ -271,6 +275,7 @@ def new_student(
         dropout=dropout,
         separate_context_encoder=context_encoder is not None,
         max_tokens=max_tokens,
+        normalize=normalize,
     )
     model = StudentModel(config)
     model.encoder.load_state_dict(encoder.state_dict())

@@ -17,7 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from data.cleaning import CleanText, clean, fault_of
 from data.encoding import EncodedTable, Floats, Ints
 from data.errors import InputError
-from data.rationales import spans_of_tokens
+from data.normalization import read_text
+from data.rationales import merge, spans_of_tokens
 from data.tasks import TaskSpec, load_tasks
 from data.text_encoding import encode_texts
 from student.encoders import load_tokenizer
@@ -123,7 +124,9 @@ class Predictor:
         a NUL character, half a surrogate pair, or nothing that the tokenizer knows; and those
         whose context has such a fault, but for an empty one.
         """
-        read = [_read(text, context) for text, context in zip(texts, contexts, strict=True)]
+        normalized = self.model.config.normalize
+        pairs_given = zip(texts, contexts, strict=True)
+        read = [_read(text, context, normalized=normalized) for text, context in pairs_given]
         found: list[Answer | Rejection] = [
             pair if isinstance(pair, Rejection) else Rejection("the text holds no word")
             for pair in read
@@ -194,14 +197,16 @@ def _check(where: str, fault: str | None) -> None:
         raise InputError(f"{where}: {fault}: leave it out")
 
 
-def _read(text: str, context: str) -> tuple[CleanText, str] | Rejection:
-    """A text and its context, cleaned."""
+def _read(text: str, context: str, *, normalized: bool) -> tuple[CleanText, str] | Rejection:
+    """A text and its context, as the model reads them."""
     for name, given in (("text", text), ("context", context)):
         fault = fault_of(given)
         if fault is not None:
             return Rejection(f"the {name} {fault}")
-    cleaned = clean(text)
-    return (cleaned, clean(context).text) if cleaned.text else Rejection("the text is empty")
+    cleaned = read_text(text, normalized=normalized)
+    if not cleaned.text:
+        return Rejection("the text is empty")
+    return cleaned, read_text(context, normalized=normalized).text
 
 
 def _has_words(table: EncodedTable) -> npt.NDArray[np.bool_]:
@@ -233,7 +238,9 @@ def _prediction(
     if log_odds is None:
         return Prediction(spec.decode(logits), probabilities)
     chosen = log_odds > RATIONALE_THRESHOLD
-    spans = [text.raw_span(start, end) for start, end in spans_of_tokens(chosen, offsets)]
+    found = (text.raw_span(start, end) for start, end in spans_of_tokens(chosen, offsets))
+    # Two parts of one placeholder stand for the same raw characters.
+    spans = merge(list(found))
     return Prediction(
         spec.decode(logits),
         probabilities,

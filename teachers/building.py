@@ -22,6 +22,7 @@ def new_teacher(
     dropout: float,
     encoder_dropout: float | None = None,
     max_tokens: int,
+    normalize: bool = False,
 ) -> StudentModel:
     """A model of one task on a pretrained encoder.
 
@@ -41,6 +42,7 @@ def new_teacher(
         dropout=dropout,
         encoder_dropout=encoder_dropout,
         max_tokens=max_tokens,
+        normalize=normalize,
     )
     if seeker_is_frozen:
         model.freeze_context_encoder()

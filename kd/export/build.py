@@ -76,9 +76,9 @@ def export_run(
 
     smaller: the folder of a student to write in its place, such as kd shrink made of it.
     per_task: also its tasks as models of transformers' own classes, where one computes the same.
-    Raises InputError when the run is not finished, a package is missing, the target is a folder
-    of something else, the smaller student has other tasks, or a graph is too far from the
-    student; the target stays as it was.
+    Raises InputError when the run is not finished, its texts are normalised, a package is missing,
+    the target is a folder of something else, the smaller student has other tasks, or a graph is too
+    far from the student; the target stays as it was.
     """
     check_packages()
     check_target(target, "precisions")
@@ -90,6 +90,11 @@ def export_run(
             f"{student}: has other tasks than {run}: give a folder that kd shrink made of it"
         )
     model = StudentModel.from_pretrained(student).eval()
+    if model.config.normalize:
+        raise InputError(
+            f"{run}: its student reads normalised texts (data.normalize), an export's predict.py "
+            f"does not: answer with kd predict, or train with data.normalize=false"
+        )
     splits = finished.run.load_splits()[0]
     rows, tokenizer = splits["dev"], load_tokenizer(str(student))
     dev, measured = (

@@ -46,7 +46,10 @@ def read_tables(config: Config) -> tuple[Any, dict[str, Any]]:
         for name, task in config.tasks.items()
     ]
     splits, profiles, overlaps = build_table(
-        tasks, fractions=config.data.splits.fractions(), seed=config.seed
+        tasks,
+        fractions=config.data.splits.fractions(),
+        seed=config.seed,
+        normalize=config.data.normalize,
     )
     for spec in config.specs:
         for split in splits:
@@ -56,7 +59,7 @@ def read_tables(config: Config) -> tuple[Any, dict[str, Any]]:
                     f"a larger data.splits.{split}, or a file for it"
                 )
     profile = {
-        "hash": table_hash(splits),
+        "hash": table_hash(splits, normalize=config.data.normalize),
         "rows": {split: len(rows) for split, rows in splits.items()},
         "overlaps": overlaps,
         "tasks": {name: asdict(found) for name, found in profiles.items()},

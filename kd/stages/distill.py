@@ -206,6 +206,7 @@ def start_model(config: Config, run: RunFolder) -> StudentModel:
         dropout=settings.dropout,
         encoder_dropout=settings.encoder_dropout,
         max_tokens=config.data.max_tokens,
+        normalize=config.data.normalize,
     )
 
 

@@ -101,6 +101,7 @@ def _teach(
         dropout=settings.dropout,
         encoder_dropout=settings.encoder_dropout,
         max_tokens=config.data.max_tokens,
+        normalize=config.data.normalize,
     )
     training = settings.training
     plan = plan_of(training, encoded["train"], [spec], config.seed)

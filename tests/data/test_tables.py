@@ -469,3 +469,24 @@ def test_rows_that_leave_the_split_of_their_file_are_counted():
         "dev": 1,
         "test": 2,
     }
+
+
+def test_normalised_texts_are_one_row_where_only_a_link_or_name_differs():
+    records = [
+        ("a", "@ann so sad https://t.co/a", "weak", ("@ann", "sad  https://t.co/a")),
+        ("a", "@bob so sad https://t.co/b", "weak", ()),
+    ]
+    table, profiles, _ = build_table(
+        [level_task("ER", *records)], fractions=ALL_TRAIN, seed=0, normalize=True
+    )
+    (row,) = table["train"]
+    assert row["text"] == "<USER> so sad <URL>"
+    assert row["rationale/ER"] == [[0, 6], [10, 19]]
+    assert profiles["ER"].unmatched == []
+    assert len(build(level_task("ER", *records))[0]["train"]) == 2
+
+
+def test_a_normalised_table_is_another_one_even_where_no_text_changed():
+    """Its models read new texts otherwise, so stages of the other table must not be taken over."""
+    table, _, _ = build(mood_task(("so sad", "sad")))
+    assert table_hash(table, normalize=True) != table_hash(table)

@@ -191,3 +191,37 @@ def test_a_folder_without_a_model_is_an_error(tmp_path):
 def test_a_predictor_drops_nothing_out(make_student, tokenizer):
     predictor = Predictor(make_student().train(), tokenizer)
     assert predictor(["good day"]) == predictor(["good day"])
+
+
+def test_a_model_of_normalised_texts_reads_new_ones_so(predictor):
+    def answers():
+        # Alone: rows of one batch differ in their last digits.
+        pairs = ("@ann sorry https://t.co/a", "@c hi"), ("@bo sorry www.b.org/c", "@d hi")
+        found = [predictor([text], [context])[0] for text, context in pairs]
+        return [{k: (v.label, v.probabilities) for k, v in answer.items()} for answer in found]
+
+    one, other = answers()
+    assert one != other
+    predictor.model.config.normalize = True
+    one, other = answers()
+    assert one == other
+
+
+def test_a_placeholder_is_quoted_as_the_raw_text_that_it_stands_for(predictor, monkeypatch):
+    """Two of its tokens with another between would quote the same address twice."""
+    predictor.model.config.normalize = True
+    raw = "so  https://t.co/a sorry"
+    say(monkeypatch, [[(1, 4), (7, 8)], [(8, 14)]])
+    first, second = predictor([raw, raw], ["x", "x"])
+    (part,) = first["empathy"].rationale
+    assert (part.start, part.end, part.words) == (4, 18, "https://t.co/a")
+    assert [part.words for part in second["empathy"].rationale] == ["sorry"]
+
+
+def test_whether_texts_are_normalised_is_saved_with_the_model(make_student, tokenizer, tmp_path):
+    student = make_student()
+    student.config.normalize = True
+    student.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert Predictor.load(tmp_path).model.config.normalize
+    assert not make_student().config.normalize

@@ -256,3 +256,13 @@ def test_a_mistake_on_the_command_line_ends_in_one_line(tmp_path, capsys):
         error = capsys.readouterr().err
         assert error.startswith("kd: ")
         assert len(error.splitlines()) == 1
+
+
+def test_a_student_of_normalised_texts_is_refused(run, tmp_path, monkeypatch):
+    """predict.py and the page would give it other texts than it was trained on."""
+    model = StudentModel.from_pretrained(run.student)
+    model.config.normalize = True
+    monkeypatch.setattr(build.StudentModel, "from_pretrained", lambda _: model)
+    with pytest.raises(InputError, match=r"reads normalised texts \(data.normalize\)"):
+        export_run(run.path, tmp_path / "new", ["fp32"])
+    assert not (tmp_path / "new").exists()
