@@ -10,9 +10,10 @@ import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from data.cleaning import clean, fault_of
+from data.cleaning import fault_of
 from data.encoding import EncodedTable, encode_table
 from data.errors import InputError
+from data.normalization import read_text
 from data.readers.texts import FORMS, RejectedRow, read_texts
 from data.text_encoding import encode_texts
 from kd.atomic import new_folder
@@ -148,7 +149,7 @@ def _without_pieces(
     folder: holds the tokenizer, which is rewritten there, and gets the student. Raises InputError
     when the corpus can't be read, or the student would not answer its texts exactly as before.
     """
-    pairs = list(_pairs(corpus, train))
+    pairs = list(_pairs(corpus, train, normalized=model.config.normalize))
     texts = [text for pair in pairs for text in pair if text]
     whole = tokenizer.backend_tokenizer  # type: ignore[attr-defined]
     about = json.loads(whole.to_str())
@@ -182,8 +183,8 @@ def _without_pieces(
     }
 
 
-def _pairs(corpus: str, train: Dataset) -> Iterator[tuple[str, str]]:
-    """Clean texts and their contexts of the train rows or of a table, empty ones included."""
+def _pairs(corpus: str, train: Dataset, *, normalized: bool) -> Iterator[tuple[str, str]]:
+    """Texts and their contexts as the student reads them, of the train rows or of a table, empty ones included."""
     if corpus == TRAIN:
         yield from zip(train["text"], train["context"], strict=True)
         return
@@ -198,7 +199,8 @@ def _pairs(corpus: str, train: Dataset) -> Iterator[tuple[str, str]]:
         for text in (row.text, row.context):
             if fault := fault_of(text):
                 raise InputError(f"{where}: the text {fault}: leave it out")
-        yield clean(row.text).text, clean(row.context).text
+        read = [read_text(raw, normalized=normalized).text for raw in (row.text, row.context)]
+        yield read[0], read[1]
 
 
 def _answers(
