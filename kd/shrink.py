@@ -184,7 +184,7 @@ def _without_pieces(
 
 
 def _pairs(corpus: str, train: Dataset, *, normalized: bool) -> Iterator[tuple[str, str]]:
-    """Texts and their contexts as the student reads them, of the train rows or of a table, empty ones included."""
+    """Texts and contexts, as the student reads them, of the train rows or of a table."""
     if corpus == TRAIN:
         yield from zip(train["text"], train["context"], strict=True)
         return
