@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.errors import InputError
-from data.readers import empathy_reddit, newsemp, plutchik, sst2, twittemp
+from data.readers import dialogues, empathy_reddit, newsemp, plutchik, sst2, twittemp
 from data.readers.hub import read_hub
 from data.readers.record import Record
 from data.readers.table import Columns, read_table
@@ -24,6 +24,8 @@ ReaderName = Literal[
     "xed",
     "newsemp",
     "twittemp",
+    "meld",
+    "dialogues",
 ]
 PLAIN_READERS = {
     "empathy_reddit": empathy_reddit.read_empathy_reddit,
@@ -40,6 +42,7 @@ CLASSES = {
     "plutchik8": plutchik.CLASSES,
     "semeval_ec": plutchik.CLASSES,
     "xed": plutchik.CLASSES,
+    "meld": dialogues.MELD_CLASSES,
 }
 Files = str | tuple[str, ...]
 
@@ -55,10 +58,19 @@ class ColumnNames(BaseModel):
     id: str | None = Field(None, description="a name that joins rows of several files")
     group: str | None = Field(None, description="what must stay in one split, such as the writer")
     rationale: str | None = Field(None, description="quoted parts of the text, divided by |")
+    dialogue: str = Field("dialogue", description="of reader dialogues: the dialogue's name")
+    turn: str = Field("turn", description="of reader dialogues: the turn's number in it")
+    speaker: str = Field("speaker", description="of reader dialogues: who speaks")
 
     def columns(self) -> Columns:
         """The same names as the reader takes them."""
         return Columns(self.text, self.label, self.context, self.id, self.group, self.rationale)
+
+    def dialogue_columns(self) -> dialogues.DialogueColumns:
+        """The same as the reader of dialogues takes them."""
+        return dialogues.DialogueColumns(
+            self.dialogue, self.turn, self.speaker, self.text, self.label
+        )
 
 
 class Source(BaseModel):
@@ -75,6 +87,7 @@ class Source(BaseModel):
     columns: ColumnNames = Field(ColumnNames(), description="columns of a table or hub data set")
     column: str = Field("empathy_bin", description="NewsEmp: which of its four labels")
     scheme: str = Field("classes", description="TwittEmp: classes, binary, seek or provide")
+    window: int = Field(5, ge=1, description="dialogues: turns read together, the last labelled")
     encoding: str = Field("utf-8", description="the files' encoding")
 
     @model_validator(mode="after")
@@ -82,7 +95,8 @@ class Source(BaseModel):
         if (self.files is None) == (self.hub is None):
             raise ValueError("give either files or hub")
         unread = {
-            "columns": self.hub is None and self.reader != "table",
+            "columns": self.hub is None and self.reader not in ("table", "dialogues"),
+            "window": self.reader not in ("meld", "dialogues"),
             "column": self.reader != "newsemp",
             "scheme": self.reader != "twittemp",
             "subset": self.hub is None,
@@ -90,6 +104,13 @@ class Source(BaseModel):
         for name in self.model_fields_set:
             if unread.get(name) and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} says nothing to reader {self.reader}: leave it out")
+        reads_turns = self.reader == "dialogues"
+        for name in self.columns.model_fields_set:
+            is_of_turns = name in ("dialogue", "turn", "speaker")
+            if name not in ("text", "label") and is_of_turns != reads_turns:
+                raise ValueError(
+                    f"columns.{name} says nothing to reader {self.reader}: leave it out"
+                )
         return self
 
     @property
@@ -149,4 +170,13 @@ class Source(BaseModel):
             return newsemp.read_newsemp(path, column=self.column, encoding=self.encoding)
         if self.reader == "twittemp":
             return twittemp.read_twittemp(path, scheme=self.scheme, encoding=self.encoding)
+        if self.reader == "meld":
+            return dialogues.read_meld(path, window=self.window, encoding=self.encoding)
+        if self.reader == "dialogues":
+            return dialogues.read_dialogues(
+                path,
+                columns=self.columns.dialogue_columns(),
+                window=self.window,
+                encoding=self.encoding,
+            )
         return PLAIN_READERS[self.reader](path, encoding=self.encoding)
