@@ -30,7 +30,10 @@ def parameter_groups(
 
 
 def depths(model: StudentModel) -> dict[str, int]:
-    """Parameter name → steps below the heads: 0 for heads and attention, 1 for the top layer."""
+    """Parameter name → steps below the heads: 0 for heads and attention, 1 for the top layer.
+
+    Modules that an encoder names `fresh` have no pretrained weights: they learn as the heads do.
+    """
     found = {name: 0 for name, _ in model.named_parameters()}
     for prefix in ("encoder", "context_encoder"):
         encoder = getattr(model, prefix)
@@ -38,11 +41,12 @@ def depths(model: StudentModel) -> dict[str, int]:
             continue
         layers = layer_list(encoder)
         path = next(name for name, module in encoder.named_modules() if module is layers)
+        fresh = tuple(f"{name}." for name in getattr(encoder, "fresh", ()))
         for name, _ in encoder.named_parameters():
             below = len(layers) + 1
             if name.startswith(f"{path}."):
                 below = len(layers) - int(name[len(path) + 1 :].split(".")[0])
-            found[f"{prefix}.{name}"] = below
+            found[f"{prefix}.{name}"] = 0 if name.startswith(fresh) else below
     return found
 
 

@@ -98,8 +98,11 @@ def test_an_empty_turn_is_read_with_the_others_and_not_asked_about(file):
 
 
 def test_a_table_of_ones_own_is_read_by_its_columns(file):
-    path = file('{"d": "x", "n": 2, "who": "b", "said": "no", "e": ""}\n'
-                '{"d": "x", "n": 1, "who": "a", "said": "oh", "e": "sad"}\n', "mine.jsonl")  # fmt: skip
+    lines = (
+        '{"d": "x", "n": 2, "who": "b", "said": "no", "e": ""}',
+        '{"d": "x", "n": 1, "who": "a", "said": "oh", "e": "sad"}',
+    )
+    path = file("\n".join(lines), "mine.jsonl")
     columns = DialogueColumns("d", "n", "who", "said", "e")
     found = [(r.text, r.label) for r in read_dialogues(path, columns=columns, window=2)]
     assert found == [("[S1] oh", "sad"), ("[S2] no [S1] oh", None)]
