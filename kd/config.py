@@ -13,6 +13,7 @@ from data.tasks import Kind, TaskSpec
 from kd.annealing import ScheduleName
 from kd.config_problems import nearest, sentences
 from student.heads import HeadKind, Pooling
+from student.word_encoders import below
 
 EMBEDDED = "embedded"
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -60,6 +61,10 @@ class Data(Settings):
         if self.root == EMBEDDED:
             return SAMPLES
         return Path(self.root)
+
+    def encoder(self, name: str) -> str:
+        """An encoder's name; a file of word vectors is looked for below root first."""
+        return below(self.root_path, name)
 
 
 class Task(Settings):
@@ -192,9 +197,17 @@ class StudentTraining(Training):
 class Model(Settings):
     """The shape of a model."""
 
-    encoder: str = Field(MINILM, description="folder, hub id, or packaged encoder")
+    encoder: str = Field(
+        MINILM,
+        description="folder, hub id or packaged encoder; or KIND:FILE[:ROWS][:frozen] on word "
+        "vectors, KIND cnn, lstm, bilstm, conv_lstm or mlp, FILE GloVe's text format or random",
+    )
     layers: tuple[int, ...] | None = Field(None, description="encoder layers to keep; null: all")
-    pooling: Pooling = "attention"
+    pooling: Pooling = Field(
+        "attention",
+        description="cls: the first token; mean; attention; max; last: where an LSTM ends; "
+        "flat: all tokens side by side",
+    )
     head: HeadKind = "two_layer"
     attention_heads: int = Field(1, ge=1, description="of the response-to-seeker attention")
     attention_talking: float = Field(

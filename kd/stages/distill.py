@@ -81,7 +81,9 @@ def student_key(config: Config, run: RunFolder, table_hash: str) -> str:
         else {},
         list(marks.values()),
         *newer_settings(config, with_teachers=bool(marks)),
-        files=model_files(run.teacher(start)) if start else encoder_files(config.student.encoder),
+        files=model_files(run.teacher(start))
+        if start
+        else encoder_files(config.data.encoder(config.student.encoder)),
     )
 
 
@@ -181,20 +183,21 @@ def with_targets(
 def student_tokenizer(config: Config, run: RunFolder) -> PreTrainedTokenizerBase:
     """The tokenizer of the encoder that the student starts from."""
     start = config.student.start
-    return load_tokenizer(str(run.teacher(start)) if start else config.student.encoder)
+    own = config.data.encoder(config.student.encoder)
+    return load_tokenizer(str(run.teacher(start)) if start else own)
 
 
 def start_model(config: Config, run: RunFolder) -> StudentModel:
     """The untrained student: a pretrained encoder or a teacher's, cut to its layers."""
     settings = config.student
-    if settings.start is None:
-        check_length(settings.encoder, config.data.max_tokens)
     if settings.start is not None:
         encoder = StudentModel.from_pretrained(run.teacher(settings.start)).encoder
         if settings.layers is not None:
             encoder = cut_layers(encoder, settings.layers)
     else:
-        encoder = load_encoder(settings.encoder, settings.layers)
+        name = config.data.encoder(settings.encoder)
+        check_length(name, config.data.max_tokens)
+        encoder = load_encoder(name, settings.layers)
     return new_student(
         encoder,
         config.specs,

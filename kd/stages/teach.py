@@ -28,8 +28,15 @@ from kd.run_folder import RunFolder, content_key, model_files
 from kd.run_log import RunLog
 from kd.tokens import by_split, encoded_rows
 from kd.training import Recipe, Trained, train
-from student.encoders import check_length, load_encoder_config, load_tokenizer, locate
+from student.encoders import (
+    RANDOM_PIECES,
+    check_length,
+    load_encoder_config,
+    load_tokenizer,
+    locate,
+)
 from student.model import StudentModel
+from student.word_encoders import named_vectors
 from teachers.building import new_teacher
 
 
@@ -58,7 +65,7 @@ def teach_key(config: Config, spec: TaskSpec, settings: Teacher, table_hash: str
         config.data.max_tokens,
         config.seed,
         table_hash,
-        files=encoder_files(settings.encoder),
+        files=encoder_files(config.data.encoder(settings.encoder)),
     )
 
 
@@ -68,6 +75,9 @@ def encoder_files(encoder: str) -> list[Path]:
     Raises InputError when the encoder is not there.
     """
     load_encoder_config(encoder)
+    named = named_vectors(encoder)
+    if named is not None:
+        return [named.file] if named.file is not None else encoder_files(RANDOM_PIECES)
     place = Path(locate(encoder))
     return model_files(place) if place.is_dir() else []
 
@@ -82,15 +92,16 @@ def _teach(
     table_hash: str,
     key: str,
 ) -> None:
-    check_length(settings.encoder, config.data.max_tokens)
+    encoder = config.data.encoder(settings.encoder)
+    check_length(encoder, config.data.max_tokens)
     accelerator = new_accelerator(settings.training.precision)
-    tokenizer = load_tokenizer(settings.encoder)
+    tokenizer = load_tokenizer(encoder)
     encoded = by_split(encoded_rows(config, run, table, table_hash, tokenizer, [spec]), table)
     dev = encoded["dev"].take(np.flatnonzero(encoded["dev"].known(spec.name)))
     set_seed(config.seed)
     model = new_teacher(
         spec,
-        encoder=settings.encoder,
+        encoder=encoder,
         layers=settings.layers,
         seeker_is_frozen=settings.seeker_encoder == "frozen",
         pooling=settings.pooling,
