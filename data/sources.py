@@ -104,10 +104,10 @@ class Source(BaseModel):
         for name in self.model_fields_set:
             if unread.get(name) and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} says nothing to reader {self.reader}: leave it out")
-        reads_turns = self.reader == "dialogues"
-        for name in self.columns.model_fields_set:
+        for name, field in ColumnNames.model_fields.items():
             is_of_turns = name in ("dialogue", "turn", "speaker")
-            if name not in ("text", "label") and is_of_turns != reads_turns:
+            is_read = name in ("text", "label") or is_of_turns == (self.reader == "dialogues")
+            if not is_read and getattr(self.columns, name) != field.default:
                 raise ValueError(
                     f"columns.{name} says nothing to reader {self.reader}: leave it out"
                 )

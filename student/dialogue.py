@@ -214,11 +214,9 @@ def positions(count: int, size: int) -> torch.Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
-def on_sentences(
-    sentences: PreTrainedModel, first_mark: int, speakers: int, dropout: float
-) -> DialogueModel:
+def on_sentences(sentences: PreTrainedModel, first_mark: int, speakers: int) -> DialogueModel:
     """A dialogue encoder with fresh layers on a sentence encoder, whose weights are copied."""
-    config = DialogueConfig(sentences.config.to_dict(), first_mark, speakers, dropout)
+    config = DialogueConfig(sentences.config.to_dict(), first_mark, speakers)
     model = DialogueModel(config)
     model.sentences.load_state_dict(sentences.state_dict())
     pieces = sentences.get_input_embeddings().get_parameter("weight").detach()

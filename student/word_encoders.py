@@ -60,6 +60,9 @@ def _is_count(text: str) -> bool:
 
 def below(root: Path, name: str) -> str:
     """An encoder's name with its file of vectors below a folder, where one is there."""
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix not in KINDS:  # of another kind, with a name in it
+        return f"{prefix}:{below(root, rest)}"
     named = named_vectors(name)
     if named is None or named.file is None or not (root / named.file).is_file():
         return name

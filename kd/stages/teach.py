@@ -34,6 +34,7 @@ from student.encoders import (
     load_encoder_config,
     load_tokenizer,
     locate,
+    sentence_encoder,
 )
 from student.model import StudentModel
 from student.word_encoders import named_vectors
@@ -75,6 +76,7 @@ def encoder_files(encoder: str) -> list[Path]:
     Raises InputError when the encoder is not there.
     """
     load_encoder_config(encoder)
+    encoder = sentence_encoder(encoder) or encoder
     named = named_vectors(encoder)
     if named is not None:
         return [named.file] if named.file is not None else encoder_files(RANDOM_PIECES)

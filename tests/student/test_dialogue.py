@@ -14,7 +14,7 @@ FIRST = 200  # the first mark's id: after the tiny tokenizer's pieces
 def model(tiny_encoder):
     assert len(load_tokenizer(str(tiny_encoder))) <= FIRST
     torch.manual_seed(3)
-    return on_sentences(load_encoder(str(tiny_encoder)), FIRST, 9, 0.1)
+    return on_sentences(load_encoder(str(tiny_encoder)), FIRST, 9)
 
 
 def window(*turns):
