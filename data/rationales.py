@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Span = tuple[int, int]
+MASK = "<RATIONALE>"
 
 
 def find_spans(text: str, parts: Sequence[str]) -> tuple[list[Span], list[str]]:
@@ -64,6 +65,20 @@ def merge(spans: Sequence[Span]) -> list[Span]:
         else:
             merged.append((start, end))
     return merged
+
+
+def masked(text: str, spans: Sequence[Span]) -> str:
+    """A text with MASK in place of each span, and of its words where they stand again.
+
+    A part of a word that happens to spell a span is masked too: what is quoted stands nowhere.
+    """
+    hidden = text
+    for start, end in sorted(spans, reverse=True):
+        hidden = f"{hidden[:start]}{MASK}{hidden[end:]}"
+    # The longest first: one that is part of another must not leave the rest of it.
+    for words in sorted({text[start:end] for start, end in spans}, key=len, reverse=True):
+        hidden = MASK.join(part.replace(words, MASK) for part in hidden.split(MASK))
+    return hidden
 
 
 def overlaps(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from data.errors import InputError
 from kd import show
 from kd.cli_options import ConfigFile, Overrides, Overwrite, Runs, open_run, out, say
 from kd.hardware import by_main_process, processes
@@ -28,12 +29,18 @@ def data(
             help="write id, split, tasks, text and context of every row, for teachers outside",
         ),
     ] = None,
+    masked: Annotated[
+        bool, typer.Option("--masked", help="in that table, also each text without its rationales")
+    ] = False,
 ) -> None:
     """Read and check the files, write leak-free splits, print the profile."""
+    if masked and table is None:
+        raise InputError("--masked: adds columns to a table: give --table FILE.csv")
     loaded, run = open_run(config, overrides, runs, overwrite)
     say("data", data_stage(loaded, run))
     if table is not None:
-        by_main_process(partial(write_rows, run.load_splits()[0], list(loaded.tasks), table))
+        rows = run.load_splits()[0]
+        by_main_process(partial(write_rows, rows, list(loaded.tasks), table, with_masked=masked))
     if processes().is_main_process:
         show.print_profile(out, run.load_splits()[1])
 

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from data.encoding import CHUNK
 from data.errors import InputError
+from data.rationales import masked
 from data.rows import TaskRecords
 from data.sources import SPLITS
 from data.tables import build_table, gold_of, table_hash
@@ -116,23 +117,37 @@ def data_stage(config: Config, run: RunFolder) -> bool:
     return run.once("data", data_key(config), write, result=run.splits / "profile.json")
 
 
-def write_rows(table: DatasetDict, tasks: Sequence[str], target: Path) -> None:
+def write_rows(
+    table: DatasetDict, tasks: Sequence[str], target: Path, *, with_masked: bool = False
+) -> None:
     """Write every row as a CSV for models that run elsewhere: id, split, tasks, text, context.
 
-    tasks: those that the row has gold of, divided by `|`. Raises InputError when the file can't be
+    tasks: those that the row has gold of, divided by `|`. with_masked: for each task with
+    rationales also `masked_TASK`, the text without its rationale (as in the processed files of
+    Sharma et al. 2020), empty where that is unknown. Raises InputError when the file can't be
     written.
     """
+    found = table["train"].features
+    quoting = [task for task in tasks if with_masked and f"rationale/{task}" in found]
     try:
         with new_file(target) as path, path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(TABLE_COLUMNS)
+            writer.writerow([*TABLE_COLUMNS, *(f"masked_{task}" for task in quoting)])
             for split in SPLITS:
                 rows = table[split]
                 known = np.stack(
                     [np.isfinite(gold_of(rows, task)).all(axis=1) for task in tasks], axis=1
                 )
-                for number, row in enumerate(rows.select_columns(["id", "text", "context"])):
+                columns = ["id", "text", "context", *(f"rationale/{task}" for task in quoting)]
+                for number, row in enumerate(rows.select_columns(columns)):
                     named = "|".join(np.array(tasks)[known[number]])
-                    writer.writerow([row["id"], split, named, row["text"], row["context"]])
+                    cells = [row["id"], split, named, row["text"], row["context"]]
+                    cells += [_masked(row["text"], row[f"rationale/{task}"]) for task in quoting]
+                    writer.writerow(cells)
     except OSError as error:
         raise InputError(f"{target}: can't be written to: {error.strerror}") from None
+
+
+def _masked(text: str, spans: Sequence[Sequence[int]] | None) -> str:
+    """A text without its rationale; spans: as in the table, None where it is unknown."""
+    return "" if spans is None else masked(text, [(start, end) for start, end in spans])

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from data.cleaning import clean
 from data.rationales import (
+    MASK,
     find_spans,
+    masked,
     merge,
     overlaps,
     project,
@@ -92,6 +94,27 @@ def test_a_part_cut_from_the_text_is_found_with_its_own_words(text, data):
     if part:
         ((first, last),), unmatched = find_spans(text, [part])
         assert (text[first:last], unmatched) == (part, [])
+
+
+def test_a_masked_text_by_hand():
+    text = "So sorry. I know, I am so sorry"
+    assert masked(text, []) == text
+    assert masked(text, [(0, 8)]) == f"{MASK}. I know, I am so sorry"
+    assert masked(text, [(3, 8)]) == f"So {MASK}. I know, I am so {MASK}"
+    assert masked(text, [(10, 16), (10 + 8, 31)]) == f"So sorry. {MASK}, {MASK}"
+    assert masked(text, [(0, len(text))]) == MASK
+    # A span keeps its own place where its words overlap themselves.
+    assert masked("aaa b", [(1, 3)]) == f"a{MASK} b"
+
+
+@given(st.text("ab .", max_size=12), st.lists(st.integers(0, 12), max_size=6))
+def test_what_is_quoted_stands_nowhere_in_a_masked_text(text, places):
+    ends = sorted({min(place, len(text)) for place in places})
+    spans = [(start, end) for start, end in zip(ends[::2], ends[1::2], strict=False)]
+    left = masked(text, spans).split(MASK)
+    assert not any(text[start:end] in part for start, end in spans for part in left)
+    if not spans:
+        assert left == [text]
 
 
 def test_overlaps_are_counted_in_characters():

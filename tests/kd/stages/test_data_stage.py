@@ -7,6 +7,7 @@ import pytest
 from datasets import Dataset, DatasetDict, Features, List, Value
 
 from data.errors import InputError
+from data.rationales import MASK
 from kd.config_file import load_config
 from kd.stages.data import read_tables, write_rows
 
@@ -61,6 +62,25 @@ def test_the_table_for_outside_teachers_names_each_rows_split_and_tasks(table, t
             ["b", "train", "mood|reply", "why", "ö"],
             ["c", "dev", "", "hm", ""],
         ]
+
+
+def test_masked_texts_are_told_of_tasks_with_rationales_and_empty_where_unknown(table, tmp_path):
+    features = table["train"].features.copy()
+    features["rationale/reply"] = List(List(Value("int32"), length=2))
+    spans = {"train": [None, [[1, 3]]], "dev": [[]], "test": []}
+    quoting = DatasetDict(
+        {
+            split: Dataset.from_dict({**rows.to_dict(), "rationale/reply": spans[split]}, features)
+            for split, rows in table.items()
+        }
+    )
+    write_rows(quoting, ["mood", "reply"], tmp_path / "rows.csv", with_masked=True)
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert "masked_mood" not in rows[0]
+    assert [row["masked_reply"] for row in rows] == ["", f"w{MASK}", "hm"]
+    write_rows(quoting, ["mood", "reply"], tmp_path / "plain.csv")
+    assert "masked" not in (tmp_path / "plain.csv").read_text()
 
 
 def test_a_table_that_can_not_be_written_is_said_in_a_line(table, tmp_path):
