@@ -14,6 +14,7 @@ from sklearn.metrics import (
     matthews_corrcoef,
     mean_squared_error,
     precision_recall_fscore_support,
+    roc_auc_score,
 )
 
 Span = tuple[int, int]
@@ -69,6 +70,27 @@ def classification_scores(
         "confusion": confusion_matrix(gold, predicted, labels=labels).tolist(),
     }
     return scores | _positive(per_class, classes)
+
+
+def roc_auc(gold: npt.NDArray[np.int64], chances: npt.NDArray[np.floating[Any]]) -> float | None:
+    """Area under the ROC curve: the chance that a row of a class ranks above a row of none.
+
+    gold: (rows,) class indices; chances: (rows, classes). Of two classes that of the last; of more
+    the mean over those that some rows have and some have not, each against the rest (Provost and
+    Domingos 2000, unweighted). None where no class has both, and with a chance that is not finite.
+    Raises ValueError on unequal lengths.
+    """
+    gold, chances = np.asarray(gold), np.asarray(chances, dtype=np.float64)
+    _check_same_count("roc_auc", "rows of chances", len(gold), len(chances))
+    if not np.isfinite(chances).all():
+        return None
+    classes = range(chances.shape[1]) if chances.shape[1] > 2 else (1,)
+    areas = [
+        float(roc_auc_score(gold == index, chances[:, index]))
+        for index in classes
+        if len(np.unique(gold == index)) == 2
+    ]
+    return float(np.mean(areas)) if areas else None
 
 
 def regression_scores(

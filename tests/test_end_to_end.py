@@ -275,7 +275,10 @@ def test_the_2020_scores_are_added_on_request_only(run, place, tmp_path):
     kd("evaluate", place / "mine.yaml", "--sharma2020", "--runs", tmp_path / "runs")
     report = json.loads((tmp_path / "runs" / "mine" / "metrics.json").read_text())
     scores = report["tasks"]["reactions"]["test"]
-    assert scores["teacher"]["sharma2020"].keys() == {"token_accuracy", "token_f1", "iou_f1"}
+    found = scores["teacher"]["sharma2020"]
+    assert found.keys() == {"token_accuracy", "token_f1", "iou_f1", "all_tokens"}
+    assert found["all_tokens"] == scores["student"]["sharma2020"]["all_tokens"]
+    assert scores["teacher"]["rationale"].keys() == {"all", "level>0", "faithfulness"}
     assert "sharma2020" not in report["tasks"]["mood"]["test"]["teacher"]
 
 

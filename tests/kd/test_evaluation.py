@@ -34,6 +34,16 @@ def test_perfect_class_logits_score_one(table, mood, perfect):
     assert (scores["accuracy"], scores["macro_f1"], scores["mcc"]) == (1.0, 1.0, 1.0)
 
 
+def test_the_area_under_the_curve_is_that_of_the_chances(table, mood, rating, perfect):
+    """Labels alone, thresholded at 1/2, would give another area."""
+    perfect.labels[mood.name] = np.stack([np.zeros(24), -5.0 - np.arange(24) % 2], axis=1)
+    assert score(mood, table, perfect)["accuracy"] == 0.5
+    assert score(mood, table, perfect)["roc_auc"] == 0.0
+    assert "roc_auc" not in score(rating, table, perfect)
+    table.gold[mood.name][:] = [1.0, 0.0]
+    assert score(mood, table, perfect)["roc_auc"] is None
+
+
 def test_perfect_rationale_logits_score_one(table, reply, perfect):
     rationale = score(reply, table, perfect)["rationale"]
     for part in ("all", "level>0"):
@@ -124,6 +134,27 @@ def test_the_2020_scores_of_perfect_rationales_are_one_where_each_row_has_one(
     perfect.tokens[reply.name][first] = 3.0
     scores = score_sharma2020(reply, table, perfect)
     assert (scores["token_accuracy"], scores["token_f1"], scores["iou_f1"]) == (1.0, 1.0, 1.0)
+
+
+def test_the_2020_scores_stand_beside_those_of_the_answer_that_all_is_rationale(reply):
+    """Rows without a rationale are all rationale in 2020, so that answer is right about them."""
+    tokens = np.float32([math.nan, 1, 0, 0, math.nan, math.nan, 0, 0, math.nan])
+    places = [[0, 0], [0, 1], [1, 2], [2, 3], [0, 0], [0, 0], [0, 1], [1, 2], [0, 0]]
+    table = EncodedTable(
+        ids=("weak", "none"),
+        texts=Ragged.of([[7] * 5, [7] * 4]),
+        offsets=np.array(places, dtype=np.int32),
+        contexts=Ragged.of([[7], [7]]),
+        pad_id=0,
+        gold={reply.name: np.float32([[0, 1, 0], [1, 0, 0]])},
+        gold_tokens={reply.name: tokens},
+    )
+    silent = Logits(dict(table.gold), {reply.name: np.full(9, -1.0, dtype=np.float32)})
+    scores = score_sharma2020(reply, table, silent)
+    assert (scores["token_f1"], scores["iou_f1"]) == (0.0, 0.0)
+    # The first row's three tokens and its final special one against one: 2 / (4 + 1).
+    assert scores["all_tokens"]["token_f1"] == pytest.approx((0.4 + 1.0) / 2)
+    assert scores["all_tokens"]["iou_f1"] == 0.5
 
 
 def test_the_2020_scores_take_rows_longer_than_its_64_tokens(reply):

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, matthews_corrcoef
+from sklearn.metrics import f1_score, matthews_corrcoef, roc_auc_score
 
 from kd.metrics import (
     classification_scores,
@@ -13,6 +13,7 @@ from kd.metrics import (
     rationale_report,
     rationale_scores,
     regression_scores,
+    roc_auc,
     true_spans,
 )
 
@@ -135,6 +136,41 @@ def test_sides_of_unequal_length_are_an_error():
         rationale_scores([mask("x"), mask("x.")], [mask("x"), mask("x..")])
     with pytest.raises(ValueError, match=r"1 rows of has_level for 2 in gold"):
         rationale_report([mask("x")] * 2, [mask("x")] * 2, np.array([True]))
+
+
+def test_the_positive_f1_is_the_harmonic_mean_of_its_precision_and_recall():
+    """Printed tables of others break it."""
+    for seed in range(5):
+        gold, predicted = random_indices(40, 2, seed), random_indices(40, 2, seed + 50)
+        found = classification_scores(gold, predicted, ["no", "yes"])["positive"]
+        precision, recall = found["precision"], found["recall"]
+        assert found["f1"] == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+def test_the_area_under_the_curve_equals_a_count_of_pairs_by_hand():
+    # Positives at 0.3 and 0.8, negatives at 0.2, 0.3, 0.9: they win 1 and 2 of 3 and tie once.
+    gold, positive = np.array([0, 1, 0, 1, 0]), np.array([0.2, 0.3, 0.3, 0.8, 0.9])
+    found = roc_auc(gold, np.stack([1 - positive, positive], axis=1))
+    assert found == pytest.approx((1 + 0.5 + 2) / 6)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_area_under_the_curve_equals_that_of_scikit_learn(classes):
+    gold = random_indices(60, classes, seed=1)
+    chances = np.random.default_rng(2).dirichlet(np.ones(classes), 60)
+    expected = roc_auc_score(gold, chances[:, 1] if classes == 2 else chances, multi_class="ovr")
+    assert roc_auc(gold, chances) == pytest.approx(expected)
+
+
+def test_a_split_without_a_second_class_has_no_area_under_the_curve():
+    for gold in (np.zeros(3, dtype=int), np.zeros(0, dtype=int)):
+        assert roc_auc(gold, np.full((len(gold), 2), 0.5)) is None
+    # One class of three is missing: the mean is over the two that can be ranked.
+    chances = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.6, 0.4, 0.0]])
+    assert roc_auc(np.array([0, 1, 0]), chances) == 1.0
+    assert roc_auc(np.array([0, 1]), np.full((2, 2), math.nan)) is None
+    with pytest.raises(ValueError, match=r"1 rows of chances for 2 in gold"):
+        roc_auc(np.array([0, 1]), np.full((1, 2), 0.5))
 
 
 def test_regression_scores_equal_numbers_computed_by_hand():
