@@ -1,9 +1,11 @@
 """Tests of the report of a finished run: its files, its page in a browser, and what stays out."""
 
+import csv
 import json
 import logging
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from datasets import load_from_disk
@@ -76,7 +78,27 @@ def test_a_run_ends_with_its_report_in_four_kinds_of_file(run):
     assert {path.name for path in report.iterdir()} == {
         "index.html", "README.md", "report.json", "figures"
     }  # fmt: skip
-    assert {path.suffix for path in (report / "figures").iterdir()} == {".svg"}
+    files = {path.name for path in (report / "figures").iterdir()}
+    models = ("teacher", "student")
+    confusions = {f"{task}-confusion-{model}" for task in ("mood", "warmth") for model in models}
+    assert {name for name in files if not name.endswith(".svg")} == {
+        f"{name}.{ending}" for name in confusions for ending in ("csv", "png")
+    }
+    assert {f"{name}.svg" for name in confusions} < files
+
+
+def test_a_confusion_is_a_picture_and_a_table_whose_rows_sum_to_the_classes_rows(run):
+    metrics = json.loads((run / "metrics.json").read_text())["tasks"]
+    for task, model in (("mood", "student"), ("warmth", "teacher")):
+        path = run / "report" / "figures" / f"{task}-confusion-{model}"
+        assert Path(f"{path}.png").read_bytes().startswith(b"\x89PNG\r\n")
+        with Path(f"{path}.csv").open(encoding="utf-8", newline="") as file:
+            header, *lines = csv.reader(file)
+        scores = metrics[task]["test"][model]
+        assert header[1:] == [line[0] for line in lines] == list(scores["per_class"])
+        supports = {name: found["support"] for name, found in scores["per_class"].items()}
+        assert {name: sum(map(int, cells)) for name, *cells in lines} == supports
+        assert sum(supports.values()) > 0
 
 
 def test_the_report_has_its_sections_in_order(data):

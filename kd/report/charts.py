@@ -3,6 +3,7 @@
 They are narrow enough for a phone and stand side by side on a wide screen.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from itertools import cycle, islice
@@ -28,6 +29,12 @@ def svg(chart: alt.TopLevelMixin) -> str:
     """The chart as one <svg> element."""
     text = vl_convert.vegalite_to_svg(_themed(chart).to_dict())
     return str(text)
+
+
+def png(chart: alt.TopLevelMixin) -> bytes:
+    """The chart as a picture on white, for documents that take no SVG."""
+    text = json.dumps({**_themed(chart).to_dict(), "background": "white"})
+    return bytes(vl_convert.vegalite_to_png(text.replace(TEXT, "black"), scale=2))
 
 
 def svg_file(picture: str) -> str:

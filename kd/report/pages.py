@@ -1,5 +1,6 @@
 """The report's files: one page that opens from disk, the same in Markdown, every figure as JSON."""
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from kd.report.charts import svg, svg_file
+from kd.report.charts import png, svg, svg_file
 from kd.report.section import Mark, Section
 
 FILES = {"index.html", "README.md", "report.json", "figures"}
@@ -38,19 +39,22 @@ def write_pages(
     config: str,
     examples: Sequence[dict[str, Any]] | None,
 ) -> None:
-    """Write index.html, README.md, report.json and figures/*.svg.
+    """Write index.html, README.md, report.json and figures/*.svg, with a PNG and a CSV beside
+    those that have cells.
 
     examples: rows for the page's browser, None where no text may be shown.
     """
-    pictures = {
-        figure.name: svg(figure.chart)
-        for section in sections
-        for part in section.parts
-        for figure in part.figures
-    }
+    figures = [figure for one in sections for part in one.parts for figure in part.figures]
+    pictures = {figure.name: svg(figure.chart) for figure in figures}
     (folder / "figures").mkdir()
     for name, picture in pictures.items():
         (folder / "figures" / f"{name}.svg").write_text(svg_file(picture), encoding="utf-8")
+    for figure in figures:
+        if figure.cells is not None:
+            (folder / "figures" / f"{figure.name}.png").write_bytes(png(figure.chart))
+            path = folder / "figures" / f"{figure.name}.csv"
+            with path.open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows(figure.cells)
     data: dict[str, Any] = {"title": title, "config": config}
     data |= {section.key: section.data for section in sections}
     # allow_nan: a NaN would not be JSON; better no report than one that no program can read.

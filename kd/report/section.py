@@ -51,11 +51,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart; its name is that of its file, its caption says what to see in it."""
+    """A chart; its name is that of its file, its caption says what to see in it.
+
+    cells: its numbers as the rows of a table, which are then written too, and a PNG beside.
+    """
 
     name: str
     caption: str
     chart: alt.TopLevelMixin
+    cells: Sequence[Sequence[object]] | None = None
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,8 @@ def _task_part(
             rows = _confusion_rows(scores[model]["confusion"], spec)
             chart = charts.confusion(rows, spec.classes, model)
             caption = f"Confusion of the {model}, rows of the test split."
-            figures.append(Figure(f"{spec.name}-confusion-{model}", caption, chart))
+            name = f"{spec.name}-confusion-{model}"
+            figures.append(Figure(name, caption, chart, _cells(scores[model]["confusion"], spec)))
         data["calibration"] = {
             model: reliability(answers.models[model].chances, answers.gold) for model in models
         }
@@ -113,6 +114,12 @@ def _confusion_rows(matrix: list[list[int]], spec: TaskSpec) -> list[dict[str, A
         for gold, line in zip(spec.classes, matrix, strict=True)
         for predicted, count in zip(spec.classes, line, strict=True)
     ]  # fmt: skip
+
+
+def _cells(matrix: list[list[int]], spec: TaskSpec) -> list[list[object]]:
+    """The matrix as a table: a row a gold class, a column a predicted one."""
+    lines = zip(spec.classes, matrix, strict=True)
+    return [["gold \\ predicted", *spec.classes], *([gold, *line] for gold, line in lines)]
 
 
 def _classes_table(spec: TaskSpec, scores: dict[str, Any], models: Sequence[str]) -> Table:
