@@ -26,6 +26,7 @@ class State:
     best_score: float = float("-inf")
     best_step: int = 0
     without_better: int = 0  # evaluations since the best
+    plateaus: int = 0  # evaluations that brought nothing better, of the whole training
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Checkpoints:
             best_score=about["best_score"],
             best_step=about["best_step"],
             without_better=about["without_better"],
+            plateaus=about.get("plateaus", 0),  # older checkpoints have none
         )
 
     def clear(self) -> None:

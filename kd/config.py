@@ -130,6 +130,11 @@ class Training(Settings):
     rationale_weight: float = Field(0.5, ge=0, description="lambda_RE, the rationale loss")
     evaluations: int = Field(1, ge=1, description="dev evaluations an epoch")
     patience: int = Field(3, ge=1, description="evaluations without a better one before the stop")
+    # Not part of the text that keys a student or teacher: newer_settings and teach_key have it.
+    plateau: float = Field(
+        1.0, gt=0, le=1, repr=False,
+        description="multiplies the rate after each evaluation that brought nothing better",
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _parts_hold_rows(self) -> "Training":

@@ -41,6 +41,7 @@ class Recipe:
     accumulation: int
     evaluations: int  # over the whole run
     patience: int
+    plateau: float = 1.0  # of the rate after an evaluation that brought nothing better
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def train(
                 break
             gold_weight = schedule(step / plan.steps)
             factor = rate_factor((step + 1) / (plan.steps + 1), recipe.warmup)
+            factor *= recipe.plateau**state.plateaus
             set_rates(optimizer, factor)  # before the backward pass, where DeepSpeed steps
             seed_step(plan.seed, step, accelerator.process_index)
             rows = plan.batch(step)
@@ -227,6 +229,7 @@ def keep_best(state: State, score: float, model: torch.nn.Module, accelerator: A
     """Note a dev score, and the weights where it is the best so far."""
     if score <= state.best_score:
         state.without_better += 1
+        state.plateaus += 1
         return
     state.best_score, state.best_step = score, state.step
     state.without_better = 0

@@ -23,6 +23,7 @@ from kd.stages.teach import (
     encoder_files,
     new_checkpoints,
     new_log,
+    newer_training,
     plan_of,
     recipe,
     save_model,
@@ -90,7 +91,7 @@ def student_key(config: Config, run: RunFolder, table_hash: str) -> str:
 def newer_settings(config: Config, *, with_teachers: bool) -> list[object]:
     """The settings that older runs did not know, where they say something: so what was made
     before them stays valid."""
-    found: list[object] = []
+    found = newer_training(config.training)
     if config.training.objective == "ce+kl":
         found.append(config.training.kl_weight)
     if with_teachers and config.teachers.weights != "given":

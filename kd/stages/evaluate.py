@@ -103,7 +103,10 @@ def evaluate_key(
 def inputs_key(config: Config, run: RunFolder, table_hash: str) -> str:
     """What the scores depend on: settings, rows, the student's files, and what teachers that run
     elsewhere said: theirs may change where the student's do not."""
-    newer = {"training": {"kl_weight"}, "teachers": {"weights"}}
+    newer: dict[str, Any] = {
+        "training": {"kl_weight": True, "plateau": True},
+        "teachers": {"weights": True, "training": {"plateau": True}},
+    }
     settings = config.model_dump(
         mode="json", exclude={**dict.fromkeys(WITHOUT_EFFECT, True), **newer}
     )

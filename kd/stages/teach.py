@@ -61,13 +61,19 @@ def teach_key(config: Config, spec: TaskSpec, settings: Teacher, table_hash: str
     task = config.tasks[spec.name]
     return content_key(
         spec,
-        settings.model_dump(exclude={"weight"}),
+        settings.model_dump(exclude={"weight": True, "training": {"plateau"}}),
         task.class_weights,
         config.data.max_tokens,
         config.seed,
         table_hash,
+        *newer_training(settings.training),
         files=encoder_files(config.data.encoder(settings.encoder)),
     )
+
+
+def newer_training(training: Training) -> list[object]:
+    """The settings that older trainings did not know, where they say something."""
+    return [] if training.plateau == 1.0 else [f"plateau {training.plateau}"]
 
 
 def encoder_files(encoder: str) -> list[Path]:
@@ -239,6 +245,7 @@ def recipe(training: Training, plan: BatchPlan) -> Recipe:
         accumulation=training.accumulation,
         evaluations=max(1, round(epochs * training.evaluations)),
         patience=training.patience,
+        plateau=training.plateau,
     )
 
 

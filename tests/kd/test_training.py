@@ -52,6 +52,7 @@ def fit(table, mood, reply, new_model, tmp_path):
         every=0,
         keep=1,
         gradients=0,
+        log_every=10,
         **changes,
     ):
         specs = (mood, reply)
@@ -66,7 +67,7 @@ def fit(table, mood, reply, new_model, tmp_path):
         set_seed(seed)
         name = name or f"run{next(logs)}"
         accelerator = new_accelerator("fp32")
-        log = RunLog(tmp_path, name, accelerator, gradients=gradients)
+        log = RunLog(tmp_path, name, accelerator, every=log_every, gradients=gradients)
         with closing(log):
             trained = train(
                 model,
@@ -201,6 +202,23 @@ def test_a_better_score_makes_the_patience_whole_again(fit):
     assert (trained.best_step, trained.steps) == (10, 10)
 
 
+def test_the_rate_falls_after_each_evaluation_that_brought_nothing_better(fit):
+    """Also in a training that goes on from a checkpoint: 1, 1, 1/2 and 1/4 of the plain rate."""
+    options = {"steps": 8, "evaluations": 4, "patience": 9, "log_every": 1}
+    scores = [0.5, 0.4, 0.3, 0.9]
+    _, _, plain = fit(dev_score=Scores(*scores), **options)
+    _, _, log = fit(name="straight", plateau=0.5, dev_score=Scores(*scores), **options)
+    rates, reduced = (
+        [row["learning_rate"] for row in rows if "learning_rate" in row] for rows in (plain, log)
+    )
+    shares = [found / rate for rate, found in zip(rates, reduced, strict=True)]
+    assert shares == pytest.approx([1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25])
+    with pytest.raises(Killed):
+        fit(name="two", every=5, plateau=0.5, dev_score=killed_after(2, scores), **options)
+    _, _, resumed = fit(name="two", every=5, plateau=0.5, dev_score=Scores(*scores[2:]), **options)
+    assert resumed == log
+
+
 def test_a_run_with_more_evaluations_than_steps_evaluates_once_a_step(fit):
     scores = Scores(0.1, 0.2, 0.3)
     _, trained, _ = fit(steps=3, evaluations=9, dev_score=scores)
@@ -222,6 +240,28 @@ def test_the_gradient_is_clipped_to_the_norm(fit):
     assert_equal_weights(clipped, start, atol=1e-8, rtol=0.0)
     moved = (free.heads["mood"].label.weight - start.heads["mood"].label.weight).abs().max()
     assert moved > 1e-5
+
+
+@pytest.mark.parametrize("clip", [1.0, 0.05])
+def test_no_step_has_a_gradient_longer_than_the_norm(fit, monkeypatch, clip):
+    norms = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, closure=None):
+            parameters = (p for group in self.param_groups for p in group["params"])
+            norms.append(torch.cat([p.grad.flatten() for p in parameters]).norm().item())
+            super().step(closure)
+
+    def watched(model, *, learning_rate, **_):
+        optimizer = Watched(model.parameters(), lr=learning_rate)
+        optimizer.param_groups[0]["peak"] = learning_rate
+        return optimizer
+
+    monkeypatch.setattr("kd.training.new_optimizer", watched)
+    fit(steps=4, clip=clip)
+    assert len(norms) == 4
+    assert max(norms) <= clip * (1 + 1e-5)
+    assert max(norms) > 0.04
 
 
 @pytest.fixture(autouse=True)

@@ -162,6 +162,9 @@ def test_a_student_of_an_older_version_stays_valid():
     )
     assert newer_settings(config, with_teachers=True) == [0.5, "dev"]
     assert newer_settings(config, with_teachers=False) == [0.5]
+    assert "plateau" not in str(StudentTraining())
+    config = config_of(training={"plateau": 0.5})
+    assert newer_settings(config, with_teachers=True) == ["plateau 0.5"]
 
 
 def labelled_key(config, folder, teacher="f", table_hash="h"):

@@ -99,5 +99,6 @@ def test_a_teacher_is_stale_when_its_settings_rows_or_encoder_change(tiny_encode
     assert key(weight=2.0) == first  # counts when targets are averaged, not in training
     assert key(table_hash="i") != first
     assert key(dropout=0.3) != first
+    assert key(training=Training(plateau=0.5)) != first == key(training=Training(plateau=1.0))
     (encoder / "config.json").write_text((encoder / "config.json").read_text() + "\n")
     assert key() != first
