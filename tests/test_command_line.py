@@ -60,6 +60,10 @@ def test_a_config_that_is_not_there_is_refused(refused, tmp_path):
     assert "absent.yaml: no such file" in refused("run", tmp_path / "absent.yaml")
 
 
+def test_masked_texts_without_a_table_to_write_are_refused(refused, config):
+    assert "--masked: adds columns to a table: give --table" in refused("data", config, "--masked")
+
+
 def test_a_data_file_that_is_not_there_is_refused(refused, config, tmp_path):
     (tmp_path / "mine.csv").unlink()
     assert f"{tmp_path}/mine.csv: no such file" in refused("run", config)

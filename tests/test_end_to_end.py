@@ -18,6 +18,7 @@ from kd.run_folder import RunFolder
 from kd.stages.distill import load_all_targets, with_targets
 from student.encoders import load_tokenizer
 from student.predictor import Predictor
+from teachers.soft_targets import load_soft_targets
 
 SAMPLES = Path(__file__).resolve().parents[1] / "data" / "samples"
 STAGES = ("data", "teach", "label", "distill", "evaluate")
@@ -113,6 +114,34 @@ def test_a_run_makes_teachers_soft_targets_student_metrics_and_predictions(run):
     }
 
 
+def test_each_teacher_is_saved_with_its_best_dev_score(run):
+    for task in TASKS:
+        about = json.loads((run.teacher(task) / "training.json").read_text())
+        lines = (run.logs / f"teach-{task}.jsonl").read_text().splitlines()
+        scores = [row["dev_score"] for row in map(json.loads, lines) if "dev_score" in row]
+        assert about["best_score"] == max(scores)
+
+
+def test_a_teachers_soft_targets_hold_every_train_row_of_its_task_once(run):
+    table, _ = run.load_splits()
+    for task in TASKS:
+        ids = load_soft_targets(run.soft_targets(task)).ids.to_pylist()
+        train = {row["id"] for row in table["train"] if np.isfinite(row[f"gold/{task}"]).all()}
+        assert len(ids) == len(set(ids))
+        assert train
+        assert train <= set(ids)
+
+
+def test_no_train_row_is_scored(run):
+    table, _ = run.load_splits()
+    train = set(table["train"]["id"])
+    for path in run.predictions.iterdir():
+        with path.open(newline="") as file:
+            ids = {row["id"] for row in csv.DictReader(file)}
+        assert ids <= set(table[path.stem.rsplit("-", 1)[1]]["id"])
+        assert not ids & train
+
+
 def test_the_metrics_hold_teacher_student_and_baselines_of_every_task_and_split(run):
     report = json.loads(run.metrics.read_text())
     assert tuple(report["tasks"]) == TASKS
@@ -194,6 +223,19 @@ def test_a_change_of_the_students_training_leaves_data_and_teachers_alone(again)
     found = again("training.epochs=0.5", "--overwrite")
     assert [found[stage] for stage in ("data", "teach", "label")] == [SKIPPED] * 3
     assert [found[stage] for stage in ("distill", "evaluate")] == [["done"]] * 2
+
+
+def test_a_logged_batch_holds_rows_of_several_tasks(again, run, tmp_path):
+    again("training.epochs=0.5", "logs.rows=true", "--overwrite")
+    table, _ = run.load_splits()
+    tasks = {
+        row["id"]: {task for task in TASKS if np.isfinite(row[f"gold/{task}"]).all()}
+        for row in table["train"]
+    }
+    lines = (tmp_path / "runs" / "mine" / "logs" / "distill.rows-0.jsonl").read_text().splitlines()
+    batches = [json.loads(line)["rows"] for line in lines]
+    assert len(batches) > 1
+    assert all(len(set().union(*(tasks[name] for name in rows))) >= 2 for rows in batches)
 
 
 def test_a_change_of_one_teacher_trains_that_one_and_the_student_again(again):
@@ -299,7 +341,7 @@ def alone(place, tmp_path):
     base = f"data: {{root: {place}}}\n"
     encoder = load_config(place / "mine.yaml").student.encoder
 
-    def ran(*overrides, command="run", task="classes: [sad, glad]"):
+    def ran(*overrides, command="run", task="classes: [sad, glad]", name="alone"):
         path = tmp_path / "alone.yaml"
         path.write_text(
             f"name: alone\n{base}"
@@ -309,7 +351,7 @@ def alone(place, tmp_path):
             f"training: {{epochs: 1, precision: fp32}}\n"
         )
         kd(command, path, *overrides, "--runs", tmp_path / "runs")
-        return RunFolder(tmp_path / "runs" / "alone")
+        return RunFolder(tmp_path / "runs" / name)
 
     return ran
 
@@ -320,6 +362,64 @@ def test_gold_alone_runs_without_any_teacher(alone):
     assert not (run.path / "soft_targets").exists()
     scores = json.loads(run.metrics.read_text())["tasks"]["mood"]["test"]
     assert scores.keys() == {"student", "constant", "tfidf"}
+
+
+def test_the_labels_of_test_rows_change_no_weight_and_no_choice_of_a_checkpoint(alone, place):
+    """And the whole training, fresh heads included, is the same twice."""
+    lines = (place / "mine.csv").read_text().splitlines()
+    for name, rows in (("train", lines[1:21]), ("dev", lines[21:31]), ("test", lines[31:])):
+        (place / f"{name}.csv").write_text("\n".join([lines[0], *rows]) + "\n")
+    files = "tasks.mood.sources=[{files: {train: train.csv, dev: dev.csv, test: test.csv}}]"
+    overrides = (files, "training.objective=gold", "training.evaluations=2", "training.epochs=3")
+    found = []
+    for other in ("glad", "sad"):
+        labels = [f"{text.rsplit(',', 1)[0]},{other}" for text in lines[31:]]
+        (place / "test.csv").write_text("\n".join([lines[0], *labels]) + "\n")
+        run = alone(*overrides, f"name={other}", command="data", name=other)
+        run = alone(*overrides, f"name={other}", command="distill", name=other)
+        about = json.loads((run.student / "training.json").read_text())
+        found.append((about["best_step"], about["best_score"], weights_of(run)))
+    assert found[0] == found[1]
+
+
+def weights_of(run):
+    return (run.student / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("max_tokens", [32, 128])
+def test_a_student_learns_and_quotes_in_a_window_of_any_length(tiny_encoder, tmp_path, max_tokens):
+    """Labels of a fixed 64 tokens would fit neither."""
+    words = " ".join(["so sorry"] + ["and on we go"] * 20 + ["i see you"])
+    rows = [
+        f"{n} {words},{('cold', 'warm')[n % 2]},day {n} {words},{'so sorry|see you' * (n % 2)}"
+        for n in range(40)
+    ]
+    (tmp_path / "long.csv").write_text("text,label,post,quotes\n" + "\n".join(rows) + "\n")
+    columns = "{context: post, rationale: quotes}"
+    source = f"{{files: long.csv, columns: {columns}}}"
+    path = tmp_path / "long.yaml"
+    path.write_text(
+        f"name: long\n"
+        f"data: {{root: {tmp_path}, max_tokens: {max_tokens}}}\n"
+        f"tasks: {{reply: {{classes: [cold, warm], sources: [{source}]}}}}\n"
+        f"student: {{encoder: {tiny_encoder}, layers: [0]}}\n"
+        f"training: {{epochs: 1, precision: fp32, objective: gold}}\n"
+    )
+    for command in ("data", "distill"):
+        kd(command, path, "--runs", tmp_path / "runs")
+    config, run = load_config(path), RunFolder(tmp_path / "runs" / "long")
+    table, _ = run.load_splits()
+    tokenizer = load_tokenizer(str(run.student))
+    encoded = encode_table(table["train"], tokenizer, config.specs, max_tokens=max_tokens)
+    for lengths in (encoded.texts.lengths, encoded.contexts.lengths):
+        assert set(lengths) == {32} if max_tokens == 32 else 64 < min(lengths) <= max(lengths) < 128
+    quoted = np.nan_to_num(encoded.gold_tokens["reply"])
+    # The words at the end are quoted too, where the window reaches them.
+    assert (quoted.sum() > 2 * 14) == (max_tokens == 128)
+    student = Predictor.load(run.path)
+    assert student.model.config.max_tokens == max_tokens
+    answer = student([f"11 {words}"], [words])[0]["reply"]
+    assert len(answer.token_labels) == max(encoded.texts.lengths)
 
 
 @pytest.mark.parametrize("objective", ["gold", "soft"])

@@ -1,5 +1,6 @@
 """Tests of kd predict: what it reads and writes, what it refuses, and that a kill loses nothing."""
 
+import csv
 import io
 import json
 import os
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from ast import literal_eval
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import torch
 
 from kd.cli import main
 from student import predictor as windows
+from student.model import StudentModel
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = "id,emotional_reactions,emotional_reactions_probability,"
@@ -105,6 +108,32 @@ def test_the_old_columns_are_written_on_request(predict, table, tmp_path):
         ["a", "i am sad", "so sorry"],
         ["c", "you", "good"],
     ]
+
+
+def test_the_sample_of_2020_is_answered_in_its_columns_by_one_model_loaded_once(
+    public_data, predict, tmp_path, monkeypatch
+):
+    """Their script loads three models, of two encoders each."""
+    loaded = []
+
+    def counted(*arguments, **settings):
+        loaded.append(arguments)
+        return load(*arguments, **settings)
+
+    load = StudentModel.from_pretrained
+    monkeypatch.setattr(StudentModel, "from_pretrained", counted)
+    sample = public_data / "empathy-reddit" / "sample_test_input.csv"
+    status, _, errors = predict(sample, tmp_path / "out.csv", "--legacy")
+    assert (status, errors) == (0, "")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert ",".join(header) == OLD_HEADER
+    with sample.open(encoding="utf-8", newline="") as file:
+        assert [row[:3] for row in rows] == list(csv.reader(file))[1:]
+    assert len(rows) == 3
+    assert {cell for row in rows for cell in row[3:6]} <= {"0", "1", "2"}
+    assert all(len(literal_eval(cell)) == 64 for row in rows for cell in row[6:])
+    assert len(loaded) == 1
 
 
 @pytest.mark.parametrize(

@@ -190,3 +190,12 @@ def test_a_row_of_several_tasks_is_drawn_as_often_as_its_rarest_task_asks():
     passes = {len(pool): total / len(pool) for pool, total in drawn}
     assert passes[4] == pytest.approx(passes[96], rel=0.05)
     assert plain.quotas[-1][1] == pytest.approx(mixed.quotas[-1][1:].sum(), rel=0.02)
+
+
+@pytest.mark.parametrize("sampling", ["proportional", "size_power", "uniform"])
+def test_every_batch_holds_rows_of_each_of_three_tasks(sampling):
+    """A batch a task, one after the other, would pull the shared encoder to and fro."""
+    known = np.eye(3, dtype=bool)[np.repeat([0, 1, 2], [900, 300, 150])]
+    plan = make_plan(known, batch_size=32, epochs=2, seed=0, sampling=sampling)
+    for step in range(plan.steps):
+        assert known[plan.batch(step)].any(axis=0).all()

@@ -104,6 +104,33 @@ def test_every_class_of_every_task_is_divided_in_its_share(seed):
                 assert abs(cells[value, split] - share * number) <= 2, (value, split)
 
 
+@pytest.mark.parametrize(
+    "fractions",
+    [
+        {"train": 0.75, "dev": 0.05, "test": 0.2},
+        {"train": 0.8, "dev": 0.1, "test": 0.1},
+        {"train": 0.6, "dev": 0.2, "test": 0.2},
+    ],
+    ids=["75/5/20", "80/10/10", "60/20/20"],
+)
+@pytest.mark.parametrize("levels", [(2037, 895, 152), (1626, 114, 1344), (2604, 104, 376)])
+def test_single_rows_are_divided_to_rounding_and_every_level_within_one_row(fractions, levels):
+    """The levels of the published empathy files, emotional reactions first."""
+    level = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], levels)).tolist()
+    splits = assign_splits(
+        groups=singles(3084),
+        labels=[[("level", one)] for one in level],
+        given=[None] * 3084,
+        fractions=fractions,
+        seed=12,
+    )
+    found, cells = Counter(splits), Counter(zip(level, splits, strict=True))
+    for split, share in fractions.items():
+        assert abs(found[split] - share * 3084) <= 1
+        for one, number in enumerate(levels):
+            assert abs(cells[one, split] - share * number) <= 1, (one, split)
+
+
 def stratified_by_hand(groups, labels, seed):
     """Iterative stratification as its paper writes it, with a mapping for everything."""
     members, counts = {}, {}

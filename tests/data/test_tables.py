@@ -9,10 +9,11 @@ from transformers import AutoTokenizer
 
 from data.cleaning import clean
 from data.errors import InputError
-from data.readers.empathy_reddit import read_empathy_reddit
+from data.rationales import MASK, masked
+from data.readers.empathy_reddit import CLASSES, read_empathy_reddit
 from data.readers.record import Record
 from data.readers.table import Columns, read_table
-from data.rows import TaskRecords, row_id
+from data.rows import Rows, TaskRecords, row_id
 from data.tables import build_table, table_hash
 from data.tasks import TaskSpec
 
@@ -402,6 +403,52 @@ def test_the_public_rationales_are_found_but_for_six_parts(public_empathy):
     _, profiles, _ = public_empathy
     assert [profiles[task].parts for task in MECHANISMS] == [1030, 1345, 434]
     assert [len(profiles[task].unmatched) for task in MECHANISMS] == [1, 5, 0]
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "silent", "of_a_level"),
+    [("emotional-reactions", 1716, 1), ("interpretations", 1377, 7), ("explorations", 2187, 1)],
+)
+def test_the_setting_changes_what_exactly_the_public_rows_without_a_rationale_teach(
+    public_data, mechanism, silent, of_a_level
+):
+    """Of all 3,084 rows they are 2,039, 1,634 and 2,605; `by_level` leaves level 0 as `none`."""
+    spec = TaskSpec("ER", classes=CLASSES, has_context=True, has_rationale=True)
+    path = public_data / "empathy-reddit" / f"{mechanism}-reddit.csv"
+    records = list(read_empathy_reddit(path))
+    found = {}
+    for setting in ("all", "none", "ignore", "by_level"):
+        rows = Rows()
+        rows.read(TaskRecords(spec, ((None, record) for record in records), setting))
+        found[setting] = rows.readings[spec.name].rationales().to_pylist()
+    without = [row for row, record in enumerate(records) if not record.parts]
+    assert len(without) == silent
+
+    def differing(first, second):
+        pairs = zip(found[first], found[second], strict=True)
+        return [row for row, (one, other) in enumerate(pairs) if one != other]
+
+    assert differing("all", "none") == differing("none", "ignore") == without
+    assert differing("all", "ignore") == without
+    assert len(differing("none", "by_level")) == of_a_level
+    assert [found["none"][row] for row in without] == [[]] * silent
+    assert [found["ignore"][row] for row in without] == [None] * silent
+    assert all(len(found["all"][row]) == 1 and found["all"][row][0][0] == 0 for row in without)
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_no_quoted_words_stand_in_a_public_response_without_its_rationale(
+    public_empathy, mechanism
+):
+    quoting = 0
+    for split in public_empathy[0].values():
+        for text, spans in zip(split["text"], split[f"rationale/{mechanism}"], strict=True):
+            if spans:
+                quoting += 1
+                left = masked(text, spans).split(MASK)
+                assert not any(text[start:end] in part for start, end in spans for part in left)
+                assert sum(map(len, left)) <= len(text) - sum(end - start for start, end in spans)
+    assert quoting > 300
 
 
 def test_the_public_pairs_are_split_in_their_shares_without_a_shared_text(public_empathy):

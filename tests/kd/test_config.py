@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from data.errors import InputError
-from kd.config import Config, OutsideTeacher
+from kd.config import Config, OutsideTeacher, Task
 from kd.config_file import differences, dump_config, load_config
 
 MINE = """
@@ -33,6 +33,10 @@ def test_three_lines_name_a_task_of_ones_own(load):
     assert (spec.name, spec.kind, spec.classes) == ("mood", "classification", ("sad", "glad"))
     assert not spec.has_context
     assert not spec.has_rationale
+
+
+def test_temperature_is_one_unless_it_is_set():
+    assert Task.model_validate({"sources": [{"files": "mine.csv"}]}).temperature == 1.0
 
 
 def test_a_public_format_knows_its_classes_context_and_rationales(load):

@@ -36,7 +36,7 @@ def test_perfect_class_logits_score_one(table, mood, perfect):
 
 def test_the_area_under_the_curve_is_that_of_the_chances(table, mood, rating, perfect):
     """Labels alone, thresholded at 1/2, would give another area."""
-    perfect.labels[mood.name] = np.stack([np.zeros(24), -5.0 - np.arange(24) % 2], axis=1)
+    perfect.labels[mood.name] = np.stack([np.zeros(24), -4.0 - np.arange(24) % 2], axis=1)
     assert score(mood, table, perfect)["accuracy"] == 0.5
     assert score(mood, table, perfect)["roc_auc"] == 0.0
     assert "roc_auc" not in score(rating, table, perfect)

@@ -218,6 +218,25 @@ def test_the_loss_is_the_weighted_sum_of_the_means_over_known_rows_and_tokens(ta
     assert loss.item() == pytest.approx(expected)
 
 
+def test_without_weight_the_rationale_head_learns_nothing_and_the_label_still_does(
+    table, reply, new_model
+):
+    rows = np.arange(6)
+    batch, model = collate(table, rows), new_model(reply)
+    loss, _ = batch_loss(
+        output_of(model, batch),
+        batch,
+        {reply.name: TaskLoss(reply, rationale_weight=0.0)},
+        gold_weight=1.0,
+        counts=target_counts(table, rows),
+    )
+    loss.backward()
+    found = gradients(model)
+    assert found["heads.reply.rationale.weight"].eq(0).all()
+    assert found["heads.reply.rationale.bias"].eq(0).all()
+    assert found["heads.reply.label.weight"].ne(0).any()
+
+
 def test_a_head_whose_task_is_not_in_the_batch_gets_a_gradient_of_zero(
     table, mood, reply, new_model
 ):

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from transformers import BertConfig, BertModel
 
 from kd.optimization import depths, new_optimizer, parameter_groups, rate_factor, set_rates
+from student.model import new_student
 
 
 def settings_by_name(model):
@@ -32,6 +34,31 @@ def test_each_layer_learns_at_nine_tenths_of_the_one_above(mood, reply, new_mode
     rates = [rate for name, (rate, _) in found.items() if name.startswith(part)]
     assert rates
     assert rates == pytest.approx([factor] * len(rates))
+
+
+def test_the_factors_of_twelve_layers_go_down_to_a_quarter(mood):
+    """1 for what is new, .9 and .81 for the two layers at the top, .282 for the lowest of twelve
+    and .254 for the embeddings; there is no pooler, to which Clark et al. (2019) give a step."""
+    encoder = BertModel(
+        BertConfig(
+            vocab_size=9, hidden_size=8, num_hidden_layers=12, num_attention_heads=1,
+            intermediate_size=8, max_position_embeddings=9,
+        ),
+        add_pooling_layer=False,
+    )  # fmt: skip
+    model = new_student(
+        encoder, [mood], pooling="mean", head="linear", attention_heads=1, dropout=0.0,
+        max_tokens=8,
+    )  # fmt: skip
+    found = settings_by_name(model)
+    parts = ["heads.", *(f"encoder.encoder.layer.{n}." for n in range(11, -1, -1))]
+    factors = [
+        {round(rate, 3) for name, (rate, _) in found.items() if name.startswith(part)}
+        for part in (*parts, "encoder.embeddings.")
+    ]
+    assert factors == [{round(0.9**step, 3)} for step in range(14)]
+    assert [factors[0], factors[1], factors[2]] == [{1.0}, {0.9}, {0.81}]
+    assert factors[-2:] == [{0.282}, {0.254}]
 
 
 def test_biases_and_normalisation_weights_are_not_decayed_and_matrices_are(mood, reply, new_model):

@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
+from transformers import AutoTokenizer
 
+from data.cleaning import clean
+from data.rationales import find_spans, token_labels
+from data.readers.empathy_reddit import read_empathy_reddit
 from kd.metrics import rationale_scores
 from kd.sharma2020 import legacy_labels, legacy_rationale_scores
 
@@ -43,6 +47,64 @@ def test_the_oracle_loses_exactly_the_rows_whose_gold_is_empty(lost, published):
     assert scores["token_f1"] == scores["iou_f1"] == pytest.approx(published, abs=5e-4)
     assert scores["token_accuracy"] == 1.0
     assert rationale_scores(gold == 1, gold == 1)["iou_f1"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("of_level_zero", "hit", "published"),
+    [(2037, 0.306, 0.764), (1626, 0.521, 0.773), (2604, 0.327, 0.895)],
+    ids=["ER", "IP", "EX"],
+)
+def test_all_tokens_score_every_row_of_level_zero_and_few_others(of_level_zero, hit, published):
+    """With the levels of the 3,084 rows, and the shares of the others in which the rationale is at
+    least half of the tokens: what a constant answer got is above every published model."""
+    rows = 3084
+    hits = of_level_zero + round(hit * (rows - of_level_zero))
+    rationale = np.zeros((rows, WIDTH), dtype=np.int64)
+    rationale[of_level_zero:hits, 1:13] = 1  # 12 of 20
+    rationale[hits:, 5:9] = 1  # 4 of 20
+    lengths, has_rationale = np.full(rows, 20), np.arange(rows) >= of_level_zero
+    gold = legacy_labels(rationale, lengths, has_rationale)
+    everything = legacy_labels(np.zeros_like(gold), lengths, np.zeros(rows, dtype=bool))
+    scores = legacy_rationale_scores(gold, everything, lengths, batch_size=None)
+    assert scores["iou_f1"] == pytest.approx(published, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "oracle", "everything", "best_published"),
+    [
+        ("emotional-reactions", 0.952, 0.791, 0.648),
+        ("interpretations", 0.986, 0.897, 0.605),
+        ("explorations", 0.993, 0.920, 0.845),
+    ],
+)
+def test_on_the_public_responses_all_tokens_beat_every_published_model(
+    public_data, minilm, mechanism, oracle, everything, best_published
+):
+    """By the 2020 metric, on tokens labelled by characters: fewer rationales are lost than there,
+    so that both the oracle and the constant answer stand above what 2020's labels give them."""
+    path = public_data / "empathy-reddit" / f"{mechanism}-reddit.csv"
+    records = list(read_empathy_reddit(path))
+    texts = [clean(record.text).text for record in records]
+    encoded = AutoTokenizer.from_pretrained(minilm)(
+        texts, truncation=True, max_length=WIDTH, return_offsets_mapping=True
+    )
+    rationale = np.zeros((len(records), WIDTH), dtype=np.int64)
+    lengths, has_rationale = [], []
+    for place, offsets in enumerate(map(np.array, encoded["offset_mapping"])):
+        parts = [clean(part).text for part in records[place].parts]
+        labels = token_labels(find_spans(texts[place], parts)[0], offsets)
+        rationale[place, : len(offsets)] = np.nan_to_num(labels)
+        lengths.append(len(offsets) - 1)
+        has_rationale.append(bool(parts))
+    lengths = np.array(lengths)
+    gold = legacy_labels(rationale, lengths, np.array(has_rationale))
+    constant = legacy_labels(np.zeros_like(gold), lengths, np.zeros(len(gold), dtype=bool))
+    found = [
+        legacy_rationale_scores(gold, answer, lengths, batch_size=None)["iou_f1"]
+        for answer in (gold, constant)
+    ]
+    assert found == pytest.approx([oracle, everything], abs=1e-3)
+    assert found[1] > best_published
 
 
 def test_a_perfect_final_span_of_one_token_scores_zero_where_the_row_is_full():

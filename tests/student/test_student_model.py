@@ -162,6 +162,22 @@ def test_a_separate_context_encoder_is_a_second_parameter_set(make_student):
     assert torch.equal(separate.context_encoder.get_input_embeddings().weight, before)
 
 
+def test_a_student_has_one_encoder_and_a_head_for_each_task(tiny_model):
+    model = StudentModel.from_pretrained(tiny_model)
+    parts = {name.split(".")[0] for name, _ in model.named_parameters()}
+    assert parts == {"encoder", "attention", "heads"}
+    assert list(model.heads) == [spec.name for spec in model.specs]
+    assert len(model.heads) == 5
+    sizes = [sum(p.numel() for p in part.parameters()) for part in (model, model.encoder)]
+    mood, reply = (
+        sum(p.numel() for p in model.heads[name].parameters()) for name in ("mood", "explorations")
+    )
+    # Two layers of 32 units to 2 and to 3 classes, and the rationale's 33.
+    assert (mood, reply) == (32 * 32 + 32 + 66, 32 * 32 + 32 + 99 + 33)
+    attention = sum(p.numel() for p in model.attention.parameters())
+    assert sizes[0] - sizes[1] - attention == 3 * reply + mood + (32 * 32 + 32 + 33)
+
+
 def test_a_frozen_seeker_encoder_is_bit_equal_after_an_optimizer_step(make_student):
     model = make_student(separate=True)
     model.freeze_context_encoder()

@@ -1,5 +1,7 @@
 """Tests of data.readers.empathy_reddit: the six columns of Sharma et al. (2020)."""
 
+from collections import Counter
+
 import pytest
 
 from data.errors import InputError
@@ -53,3 +55,28 @@ def test_a_file_without_rationales_is_refused(write):
     path = write("er.csv", "sp_id,rp_id,seeker_post,response_post,level\n")
     with pytest.raises(InputError, match=r"er\.csv:1: column 'rationales' is missing"):
         list(read_empathy_reddit(path))
+
+
+PUBLIC_LEVELS = {
+    "emotional-reactions": {"none": 1715, "weak": 748, "strong": 120},
+    "interpretations": {"none": 1370, "weak": 92, "strong": 1121},
+    "explorations": {"none": 2186, "weak": 80, "strong": 317},
+}
+
+
+def test_the_public_files_hold_the_same_2583_pairs_with_their_known_levels(public_data):
+    """A part of the 3,084 rows, in which 2,037, 1,626 and 2,604 are of level 0."""
+    files = {
+        name: list(read_empathy_reddit(public_data / "empathy-reddit" / f"{name}-reddit.csv"))
+        for name in PUBLIC_LEVELS
+    }
+    for name, levels in PUBLIC_LEVELS.items():
+        assert Counter(record.label for record in files[name]) == levels
+        assert sum(levels.values()) == 2583
+        assert all(part.strip() for record in files[name] for part in record.parts)
+    keys = [[record.key for record in records] for records in files.values()]
+    assert keys[0] == keys[1] == keys[2]
+    assert len(set(keys[0])) == 2583 - 47
+    # Few rows of a level above 0 quote nothing (of all 3,084: 2, 8 and 1).
+    silent = [sum(not r.parts and r.label != "none" for r in rows) for rows in files.values()]
+    assert silent == [1, 7, 1]

@@ -1,5 +1,7 @@
 """Tests of data.readers.newsemp: one file, four labels."""
 
+from collections import Counter
+
 import pytest
 
 from data.errors import InputError
@@ -44,3 +46,9 @@ def test_the_public_file_holds_five_essays_a_writer(public_data):
     assert len(records) == 1635
     assert {writers.count(writer) for writer in set(writers)} == {5}
     assert all(1.0 <= float(record.label) <= 7.0 for record in records)
+
+
+def test_the_public_file_has_819_essays_low_and_816_high_in_empathy(public_data):
+    """A part of the 1,860 essays, of which 944 are low and 916 high."""
+    records = read_newsemp(public_data / "newsemp" / "messages.csv")
+    assert Counter(record.label for record in records) == {"low": 819, "high": 816}

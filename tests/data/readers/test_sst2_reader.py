@@ -3,7 +3,7 @@
 import pytest
 
 from data.errors import InputError
-from data.readers.sst2 import read_sst2
+from data.readers.sst2 import CLASSES, read_sst2
 
 
 def test_sentences_are_negative_or_positive_and_stray_quotes_stay(write):
@@ -23,8 +23,10 @@ def test_a_label_other_than_0_and_1_is_refused_with_its_place(write):
 
 def test_the_public_files_hold_the_known_number_of_rows(public_data):
     """The rows with stray quotes are lost if the TSV is read as CSV."""
-    counts = {
-        name: sum(1 for _ in read_sst2(public_data / "sst2" / f"{name}.tsv"))
-        for name in ("dev", "test")
+    labels = {
+        name: [record.label for record in read_sst2(public_data / "sst2" / f"{name}.tsv")]
+        for name in ("train", "dev", "test")
     }
-    assert counts == {"dev": 872, "test": 1821}
+    counts = {name: len(found) for name, found in labels.items()}
+    assert counts == {"train": 67_349, "dev": 872, "test": 1821}
+    assert {frozenset(found) for found in labels.values()} == {frozenset(CLASSES)}
