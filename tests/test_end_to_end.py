@@ -4,6 +4,8 @@ import csv
 import json
 import logging
 import shutil
+import socket
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from student.predictor import Predictor
 from teachers.soft_targets import load_soft_targets
 
 SAMPLES = Path(__file__).resolve().parents[1] / "data" / "samples"
+DEMO = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
 STAGES = ("data", "teach", "label", "distill", "evaluate")
 TASKS = ("mood", "sentiment", "reactions")
 
@@ -140,6 +143,28 @@ def test_no_train_row_is_scored(run):
             ids = {row["id"] for row in csv.DictReader(file)}
         assert ids <= set(table[path.stem.rsplit("-", 1)[1]]["id"])
         assert not ids & train
+
+
+def test_the_demo_cut_short_is_done_in_a_minute_without_a_network(
+    tiny_encoder, tmp_path, monkeypatch
+):
+    """The line of two steps a model that the demo's config names, on a small encoder."""
+    line = next(line for line in DEMO.read_text().splitlines() if "name=tiny" in line)
+    overrides = [word for word in line.split("#")[1].split() if "=" in word]
+
+    def refused(*_):
+        raise AssertionError("a connection was asked for")
+
+    monkeypatch.setattr(socket.socket, "connect", refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    before = time.process_time()
+    encoders = [f"{model}.encoder={tiny_encoder}" for model in ("teachers", "student")]
+    kd("run", DEMO, *overrides, *encoders, "--runs", tmp_path)
+    assert time.process_time() - before < 60
+    tiny = RunFolder(tmp_path / "tiny")
+    assert json.loads((tiny.student / "training.json").read_text())["steps"] == 2
+    assert len(json.loads(tiny.metrics.read_text())["tasks"]) == 5
+    assert (tiny.report / "index.html").is_file()
 
 
 def test_the_metrics_hold_teacher_student_and_baselines_of_every_task_and_split(run):

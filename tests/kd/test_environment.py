@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,3 +61,15 @@ def test_the_processor_goes_by_the_name_that_the_machine_gives(tmp_path, monkeyp
     monkeypatch.setattr(environment, "Path", lambda _: tmp_path / "cpuinfo")
     monkeypatch.setattr(platform, "processor", lambda: "an arm")
     assert hardware()["processor"] == name
+
+
+def test_the_tests_run_on_the_versions_that_are_pinned():
+    """Python 3.11 or newer, and the fifth transformers, which the older systems do not run on."""
+    root = Path(__file__).resolve().parents[2]
+    assert sys.version_info >= (3, 11)
+    assert "python_requires = >=3.11" in (root / "setup.cfg").read_text()
+    pins = dict(
+        line.split("==") for line in (root / "constraints.txt").read_text().split() if "==" in line
+    )
+    assert version("transformers") == pins["transformers"]
+    assert pins["transformers"].startswith("5.")
