@@ -78,7 +78,7 @@ class MarkedEmbedding(nn.Module):
 
 
 class TurnPooling(nn.Module):
-    """The sum of turns weighted by softmax(v · tanh(W m)), padding masked (Bahdanau et al. 2015)."""
+    """The sum of turns weighted by softmax(v · tanh(W m)), padding masked (Bahdanau 2015)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
