@@ -4,11 +4,10 @@ import torch
 from torch import nn
 
 from student.encoders import layer_list
-from student.model import StudentModel
 
 
 def parameter_groups(
-    model: StudentModel, *, learning_rate: float, layer_decay: float, weight_decay: float
+    model: nn.Module, *, learning_rate: float, layer_decay: float, weight_decay: float
 ) -> list[dict[str, object]]:
     """Optimizer groups of the trainable parameters.
 
@@ -29,14 +28,15 @@ def parameter_groups(
     ]
 
 
-def depths(model: StudentModel) -> dict[str, int]:
+def depths(model: nn.Module) -> dict[str, int]:
     """Parameter name → steps below the heads: 0 for heads and attention, 1 for the top layer.
 
+    The encoders are those called `encoder` and `context_encoder`, where the model has them.
     Modules that an encoder names `fresh` have no pretrained weights: they learn as the heads do.
     """
     found = {name: 0 for name, _ in model.named_parameters()}
     for prefix in ("encoder", "context_encoder"):
-        encoder = getattr(model, prefix)
+        encoder = getattr(model, prefix, None)
         if encoder is None:
             continue
         layers = layer_list(encoder)
@@ -58,7 +58,7 @@ def rate_factor(progress: float, warmup: float) -> float:
 
 
 def new_optimizer(
-    model: StudentModel, *, learning_rate: float, layer_decay: float, weight_decay: float
+    model: nn.Module, *, learning_rate: float, layer_decay: float, weight_decay: float
 ) -> torch.optim.AdamW:
     """AdamW over the model's parameter groups, each group's peak rate kept as `peak`."""
     groups = parameter_groups(

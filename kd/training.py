@@ -1,32 +1,47 @@
-"""The one loop: it trains teachers and the student alike."""
+"""The one loop: it trains teachers, the student and encoders on unlabelled text alike."""
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from torch import nn
 from tqdm.auto import tqdm
 
-from data.batches import collate, target_counts
 from data.encoding import EncodedTable
 from data.errors import InputError
 from data.plan import BatchPlan, shard
-from kd.annealing import Schedule
 from kd.checkpoints import Checkpoints, State, Weights
 from kd.environment import hardware, versions
 from kd.hardware import configure_deepspeed
-from kd.interference import interference, sample_steps
 from kd.interruption import Stopped, caught_signals
-from kd.losses import TaskLoss, batch_loss
 from kd.optimization import new_optimizer, rate_factor, set_rates
 from kd.run_log import RunLog
-from student.model import StudentModel
+
+Rows = npt.NDArray[np.int64]
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """What one step's global batch is to teach.
+
+    share: model, some of its rows → their share of the loss, and of each of its parts by name;
+    the shares of all rows add up to the loss. numbers: what is logged beside them.
+    compare: after the step, this process's rows, one array a micro-step → more to be logged;
+    None in most steps.
+    """
+
+    share: Callable[[nn.Module, Rows], tuple[torch.Tensor, dict[str, torch.Tensor]]]
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    compare: Callable[[Sequence[Rows]], dict[str, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,12 +79,11 @@ class Trained:
 
 
 def train(
-    model: StudentModel,
+    model: Model,
     table: EncodedTable,
     plan: BatchPlan,
-    losses: dict[str, TaskLoss],
-    schedule: Schedule,
-    dev_score: Callable[[StudentModel], float],
+    loss_at: Callable[[int, Rows], StepLoss],
+    dev_score: Callable[[Model], float],
     recipe: Recipe,
     accelerator: Accelerator,
     *,
@@ -79,10 +93,11 @@ def train(
 ) -> Trained:
     """Train the model and return its best weights by `dev_score`, which selection uses.
 
-    Losses are divided by the counts of the whole global batch, which every process computes from
-    the plan, so without dropout the gradient is the same for any number of processes and
-    micro-steps. Rows and schedules follow from the step's number, what is dropped from that and the
-    process's, so a training that goes on from a checkpoint is the one that was never stopped.
+    loss_at: a step's number and the rows of its global batch → its loss, which follows from these
+    alone and is divided by counts of the whole global batch. So without dropout the gradient is
+    the same for any number of processes and micro-steps. Rows and schedules follow from the step's
+    number, what is dropped from that and the process's, so a training that goes on from a
+    checkpoint is the one that was never stopped.
 
     Raises InputError when a batch can't be divided among the processes or the loss is not finite,
     and Stopped, after a checkpoint, on SIGTERM or SIGINT.
@@ -100,7 +115,6 @@ def train(
         max(1, round(plan.steps * number / recipe.evaluations))
         for number in range(1, recipe.evaluations + 1)
     }
-    compare_at = sample_steps(plan.steps, log.gradients, len(losses), accelerator)
     state = checkpoints.resume(accelerator)
     log.open(state.step)
     bar = tqdm(
@@ -112,19 +126,15 @@ def train(
         for step in range(state.step, plan.steps):
             if state.without_better >= recipe.patience:
                 break
-            gold_weight = schedule(step / plan.steps)
             factor = rate_factor((step + 1) / (plan.steps + 1), recipe.warmup)
             factor *= recipe.plateau**state.plateaus
             set_rates(optimizer, factor)  # before the backward pass, where DeepSpeed steps
             seed_step(plan.seed, step, accelerator.process_index)
             rows = plan.batch(step)
-            counts = target_counts(table, rows)
+            loss = loss_at(step, rows)
             parts = own_parts(table, rows, accelerator, recipe.accumulation)
             log.write_rows(step, [table.ids[row] for part in parts for row in part])
-            shares = take_step(
-                prepared, optimizer, table, parts, losses, accelerator,
-                gold_weight=gold_weight, counts=counts, clip=recipe.clip,
-            )  # fmt: skip
+            shares = take_step(prepared, optimizer, parts, loss, accelerator, clip=recipe.clip)
             state.step = step + 1
             bar.update()
             if step % log.every == 0 or state.step == plan.steps:
@@ -134,14 +144,10 @@ def train(
                         f"{title}: the loss is not finite at step {step}: lower learning_rate "
                         f"({recipe.learning_rate:g}) or use training.precision=fp32"
                     )
-                rates = {"gold_weight": gold_weight, "learning_rate": recipe.learning_rate * factor}
-                log.write(step, {**rates, **losses_now})
-            if step in compare_at:
-                cosines = interference(
-                    model, table, parts, losses, accelerator,
-                    gold_weight=gold_weight, counts=counts,
-                )  # fmt: skip
-                log.write(step, cosines)
+                rate = {"learning_rate": recipe.learning_rate * factor}
+                log.write(step, {**loss.numbers, **rate, **losses_now})
+            if loss.compare is not None:
+                log.write(step, loss.compare(parts))
             if state.step in evaluate_at:
                 # One process decides for all: a difference in one answer must not part them.
                 score = broadcast_object_list([dev_score(model)])[0]
@@ -170,8 +176,8 @@ def check_batch_size(plan: BatchPlan, processes: int, accumulation: int) -> None
 
 
 def own_parts(
-    table: EncodedTable, rows: npt.NDArray[np.int64], accelerator: Accelerator, accumulation: int
-) -> list[npt.NDArray[np.int64]]:
+    table: EncodedTable, rows: Rows, accelerator: Accelerator, accumulation: int
+) -> list[Rows]:
     """This process's rows of a global batch, one array a micro-step."""
     lengths = table.texts.lengths[rows] + table.contexts.lengths[rows]
     parts = shard(rows, lengths, accelerator.num_processes * accumulation)
@@ -185,32 +191,24 @@ def seed_step(seed: int, step: int, process: int) -> None:
 
 
 def take_step(
-    model: torch.nn.Module,
+    model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    table: EncodedTable,
-    parts: Sequence[npt.NDArray[np.int64]],
-    losses: dict[str, TaskLoss],
+    parts: Sequence[Rows],
+    loss: StepLoss,
     accelerator: Accelerator,
     *,
-    gold_weight: float,
-    counts: dict[str, tuple[int, int]],
     clip: float,
 ) -> dict[str, torch.Tensor]:
-    """One optimizer step on this process's parts of a global batch; its shares of the losses.
-
-    counts: of the whole global batch, from `target_counts`.
-    """
+    """One optimizer step on this process's parts of a global batch; its shares of the losses."""
     shares: dict[str, torch.Tensor] = {}
     for number, part in enumerate(parts, start=1):
-        batch = collate(table, part).to(accelerator.device)
         # Gradients are exchanged in the last micro-step only; no_sync covers forward too.
         with nullcontext() if number == len(parts) else accelerator.no_sync(model):
-            output = model(*batch.inputs())
-            loss, found = batch_loss(output, batch, losses, gold_weight=gold_weight, counts=counts)
+            share, found = loss.share(model, part)
             # DDP averages over processes; the shares must add up.
-            accelerator.backward(loss * accelerator.num_processes)
-        for name, share in found.items():
-            shares[name] = shares[name] + share if name in shares else share
+            accelerator.backward(share * accelerator.num_processes)
+        for name, value in found.items():
+            shares[name] = shares[name] + value if name in shares else value
     accelerator.clip_grad_norm_(model.parameters(), clip)
     optimizer.step()
     optimizer.zero_grad()
@@ -225,7 +223,7 @@ def summed(shares: dict[str, torch.Tensor], accelerator: Accelerator) -> dict[st
     }
 
 
-def keep_best(state: State, score: float, model: torch.nn.Module, accelerator: Accelerator) -> None:
+def keep_best(state: State, score: float, model: nn.Module, accelerator: Accelerator) -> None:
     """Note a dev score, and the weights where it is the best so far."""
     if score <= state.best_score:
         state.without_better += 1

@@ -29,6 +29,7 @@ from kd.stages.teach import (
     save_model,
     task_loss,
 )
+from kd.target_loss import target_loss
 from kd.teacher_weights import mean_trust, teacher_weights
 from kd.tokens import by_split, encoded_rows
 from kd.training import train
@@ -232,6 +233,7 @@ def _distill(
     set_seed(config.student_seed)
     model = start_model(config, run)
     plan = plan_of(training, rows, specs, config.student_seed)
+    losses = {spec.name: student_loss(config, spec, encoded["train"]) for spec in specs}
     checkpoints = new_checkpoints(config, run, "distill", key)
     about = _about_teachers(config, targets, weights, encoded["train"])
     log = new_log(config, run, "distill", accelerator, about=about)
@@ -240,8 +242,15 @@ def _distill(
             model,
             rows,
             plan,
-            {spec.name: student_loss(config, spec, encoded["train"]) for spec in specs},
-            schedule_of(training),
+            target_loss(
+                model,
+                rows,
+                losses,
+                schedule_of(training),
+                accelerator,
+                steps=plan.steps,
+                comparisons=log.gradients,
+            ),
             dev_scorer(specs, encoded["dev"], accelerator),
             recipe(training, plan),
             accelerator,

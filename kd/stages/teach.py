@@ -26,6 +26,7 @@ from kd.hardware import new_accelerator
 from kd.losses import TaskLoss
 from kd.run_folder import RunFolder, content_key, model_files
 from kd.run_log import RunLog
+from kd.target_loss import target_loss
 from kd.tokens import by_split, encoded_rows
 from kd.training import Recipe, Trained, train
 from student.encoders import (
@@ -132,8 +133,15 @@ def _teach(
             model,
             encoded["train"],
             plan,
-            losses,
-            constant(1.0),
+            target_loss(
+                model,
+                encoded["train"],
+                losses,
+                constant(1.0),
+                accelerator,
+                steps=plan.steps,
+                comparisons=log.gradients,
+            ),
             dev_scorer([spec], dev, accelerator),
             recipe(training, plan),
             accelerator,

@@ -14,6 +14,7 @@ from kd.checkpoints import Checkpoints
 from kd.hardware import new_accelerator
 from kd.run_log import RunLog
 from kd.stages.teach import recipe
+from kd.target_loss import target_loss
 from kd.training import train
 from student.model import StudentModel
 
@@ -37,9 +38,12 @@ def with_kd(work: Workload, epochs: float, seen: Counter[str], folder: Path) -> 
     model = new_model(work)
     numbers = replace(recipe(training, plan), evaluations=1)
     checkpoints = Checkpoints(folder / "checkpoints", key="")
+    loss = target_loss(
+        model, table, work.losses, linear, accelerator, steps=plan.steps, comparisons=log.gradients
+    )
     # A constant score at the one evaluation, the last step's: its weights are kept, no time spent.
     trained = train(
-        model, table, plan, work.losses, linear, lambda _: 0.0, numbers, accelerator,
+        model, table, plan, loss, lambda _: 0.0, numbers, accelerator,
         checkpoints=checkpoints, log=log, title="student",
     )  # fmt: skip
     log.close()

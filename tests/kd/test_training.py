@@ -19,6 +19,7 @@ from kd.hardware import new_accelerator
 from kd.interruption import Stopped
 from kd.losses import TaskLoss
 from kd.run_log import RunLog
+from kd.target_loss import target_loss
 from kd.training import Recipe, seed_step, train
 
 RECIPE = Recipe(
@@ -68,13 +69,21 @@ def fit(table, mood, reply, new_model, tmp_path):
         name = name or f"run{next(logs)}"
         accelerator = new_accelerator("fp32")
         log = RunLog(tmp_path, name, accelerator, every=log_every, gradients=gradients)
+        loss = target_loss(
+            model,
+            rows,
+            {spec.name: TaskLoss(spec) for spec in specs},
+            schedule,
+            accelerator,
+            steps=steps,
+            comparisons=gradients,
+        )
         with closing(log):
             trained = train(
                 model,
                 rows,
                 plan,
-                {spec.name: TaskLoss(spec) for spec in specs},
-                schedule,
+                loss,
                 dev_score,
                 replace(RECIPE, **changes),
                 accelerator,
