@@ -21,6 +21,7 @@ import typer
 
 from data.errors import InputError
 from kd import show
+from kd.adapt_command import adapt
 from kd.annotation_commands import collect, kappa
 from kd.cli_options import ConfigFile, Overrides, Overwrite, Runs, open_run, out, say
 from kd.compare import compare_runs
@@ -46,7 +47,10 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Distil single-task teachers of empathy, emotion and sentiment into one student.",
 )
-for command in (collect, kappa, data, teach, label, distill, evaluate, shrink, export, demo):
+for command in (
+    *(adapt, collect, kappa, data, teach, label, distill, evaluate),
+    *(shrink, export, demo),
+):
     app.command()(command)
 
 

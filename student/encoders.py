@@ -106,8 +106,8 @@ def _load_config(name: str) -> PreTrainedConfig:
         raise InputError(f"encoder {name!r}: is not there: {hint}") from None
 
 
-def check_length(name: str, max_tokens: int) -> None:
-    """Raise InputError when an encoder has no positions for texts of that many tokens."""
+def check_length(name: str, max_tokens: int, setting: str = "data.max_tokens") -> None:
+    """Raise InputError, naming the setting, when an encoder has too few positions for it."""
     name = sentence_encoder(name) or name
     config = load_encoder_config(name)
     positions = getattr(config, "max_position_embeddings", None)
@@ -115,7 +115,7 @@ def check_length(name: str, max_tokens: int) -> None:
         positions -= 2
     if positions is not None and max_tokens > positions:
         raise InputError(
-            f"data.max_tokens: {max_tokens} is more than encoder {name!r} can read: "
+            f"{setting}: {max_tokens} is more than encoder {name!r} can read: "
             f"give at most {positions}"
         )
 

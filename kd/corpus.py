@@ -1,0 +1,101 @@
+"""Unlabelled texts to adapt an encoder to: read, each once, a part of them held out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from tqdm.auto import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from data.cleaning import clean, fault_of
+from data.encoding import EncodedTable, encode_table
+from data.errors import InputError
+from data.masking import Masking, pieces_of
+from data.readers.texts import TEXT_COLUMNS, RejectedRow, form_of, read_texts
+
+HELD_OUT = 0.05
+# With fewer, not even one could be held out.
+FEWEST = 20
+
+
+@dataclass
+class Texts:
+    """The clean texts of some files in their order, each once, and what was left out.
+
+    first_rejected: the place of the first rejected row and its reason, without its text.
+    """
+
+    texts: list[str]
+    read: int = 0
+    rejected: int = 0
+    empty: int = 0
+    repeated: int = 0
+    first_rejected: str | None = None
+
+
+def read_corpus(paths: Sequence[Path], column: str | None = None) -> Texts:
+    """The texts of .csv, .tsv, .jsonl or .parquet files.
+
+    column: where they stand, in place of those that `read_texts` knows. Texts that are equal once
+    cleaned count as one: else one could be held out and learnt.
+    Raises InputError as `read_texts` and `form_of` do, and for fewer texts than `FEWEST`.
+    """
+    found = Texts([])
+    seen: set[str] = set()
+    columns = TEXT_COLUMNS if column is None else (column,)
+    for path in paths:
+        rows = read_texts(path, form_of(path), columns)
+        for row in tqdm(rows, desc=path.name, unit=" rows", disable=None, delay=2, leave=False):
+            found.read += 1
+            fault = row.reason if isinstance(row, RejectedRow) else fault_of(row.text)
+            if isinstance(row, RejectedRow) or fault is not None:
+                found.rejected += 1
+                subject = "" if isinstance(row, RejectedRow) else "the text "
+                place = f"{path}, row {row.number}: {subject}{fault}"
+                found.first_rejected = found.first_rejected or place
+                continue
+            text = clean(row.text).text
+            if not text:
+                found.empty += 1
+            elif text in seen:
+                found.repeated += 1
+            else:
+                seen.add(text)
+                found.texts.append(text)
+    if len(found.texts) < FEWEST:
+        raise InputError(
+            f"{', '.join(map(str, paths))}: {len(found.texts)} texts that differ: give at least "
+            f"{FEWEST}"
+        )
+    return found
+
+
+def divide(
+    texts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    masking: Masking,
+    *,
+    max_tokens: int,
+    seed: int,
+) -> tuple[EncodedTable, EncodedTable]:
+    """The texts to train on and those held out, each cut at `max_tokens`, drawn by the seed.
+
+    A text without a piece to be guessed is in neither. Raises InputError where none is left.
+    """
+    columns = {
+        "id": [str(n) for n in range(len(texts))],
+        "text": texts,
+        "context": [""] * len(texts),
+    }
+    table = encode_table(Dataset.from_dict(columns), tokenizer, [], max_tokens=max_tokens)
+    useful = np.flatnonzero(pieces_of(table, masking))
+    order = np.random.default_rng(seed).permutation(useful)
+    count = max(1, round(HELD_OUT * len(useful)))
+    if len(useful) <= count:
+        raise InputError(
+            f"{len(useful)} of {len(texts)} texts hold a piece of the tokenizer's vocabulary: give "
+            f"texts in the encoder's language"
+        )
+    return table.take(np.sort(order[count:])), table.take(np.sort(order[:count]))
