@@ -25,7 +25,7 @@ from data.plan import make_plan
 from kd.adapt_readme import adapted_readme
 from kd.atomic import new_folder
 from kd.checkpoints import Checkpoints
-from kd.config import CheckpointSettings, Settings
+from kd.config import CheckpointSettings, Precision, Settings
 from kd.corpus import Texts, divide, read_corpus
 from kd.hardware import by_main_process, new_accelerator
 from kd.masked_loss import held_out_loss, masked_loss
@@ -49,6 +49,7 @@ class Adaptation(Settings):
     mask: float = Field(0.15, gt=0, lt=1, description="share of a text's pieces to be guessed")
     max_tokens: int = Field(64, ge=8, le=8192, description="where texts are cut")
     seed: int = Field(13, ge=0, lt=2**32)
+    precision: Precision = "auto"
 
 
 def adapt(
@@ -93,7 +94,7 @@ def adapt(
     rows, held_out = divide(
         texts.texts, tokenizer, masking, max_tokens=settings.max_tokens, seed=settings.seed
     )
-    accelerator = new_accelerator("auto")
+    accelerator = new_accelerator(settings.precision)
     set_seed(settings.seed)
     model, has_head = load_masked_word_model(encoder)
     say(_in_words(texts, rows, held_out, has_head=has_head))
@@ -204,7 +205,5 @@ def _in_words(texts: Texts, rows: EncodedTable, held_out: EncodedTable, *, has_h
     if texts.first_rejected is not None:
         lines.append(f"first rejected: {texts.first_rejected}")
     if not has_head:
-        lines.append(
-            "the encoder has no language-model head: it gets a fresh one, tied to its table"
-        )
+        lines.append("the encoder has no language-model head: it gets a fresh one")
     return "\n".join(lines)

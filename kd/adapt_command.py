@@ -10,6 +10,7 @@ from data.errors import InputError
 from kd.adapt import Adaptation
 from kd.adapt import adapt as adapt_encoder
 from kd.cli_options import out
+from kd.config import Precision
 from kd.config_problems import sentences
 from kd.hardware import describe_processes, processes
 
@@ -35,6 +36,7 @@ def adapt(
     mask: Annotated[float, typer.Option(help="share of a text's pieces to guess")] = DEFAULTS.mask,
     max_tokens: Annotated[int, typer.Option(help="where texts are cut")] = DEFAULTS.max_tokens,
     seed: Annotated[int, typer.Option()] = DEFAULTS.seed,
+    precision: Annotated[Precision, typer.Option()] = DEFAULTS.precision,
 ) -> None:
     """Train an encoder further on unlabelled text, to guess masked words of it.
 
@@ -49,6 +51,7 @@ def adapt(
         "mask": mask,
         "max_tokens": max_tokens,
         "seed": seed,
+        "precision": precision,
     }
     try:
         settings = Adaptation.model_validate(values)

@@ -18,6 +18,7 @@ from student.word_encoders import below
 EMBEDDED = "embedded"
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 Objective = Literal["annealed", "soft", "gold", "mixed", "ce+kl"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 TeacherWeights = Literal["given", "dev", "trust"]
 
 
@@ -125,7 +126,7 @@ class Training(Settings):
     weight_decay: float = Field(0.01, ge=0)
     clip: float = Field(1.0, gt=0, description="largest gradient norm")
     accumulation: int = Field(1, ge=1, description="micro-steps an optimizer step")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Precision = "auto"
     level_weight: float = Field(1.0, ge=0, description="lambda_EI, the label loss")
     rationale_weight: float = Field(0.5, ge=0, description="lambda_RE, the rationale loss")
     evaluations: int = Field(1, ge=1, description="dev evaluations an epoch")
