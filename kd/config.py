@@ -206,8 +206,8 @@ class Model(Settings):
     encoder: str = Field(
         MINILM,
         description="folder, hub id or packaged encoder; or KIND:FILE[:ROWS][:frozen] on word "
-        "vectors, KIND cnn, lstm, bilstm, conv_lstm or mlp, FILE GloVe's text format or random; dialogue:ENCODER reads "
-        "windows of turns",
+        "vectors, KIND cnn, lstm, bilstm, conv_lstm or mlp, FILE GloVe's text format or random; "
+        "dialogue:ENCODER reads windows of turns",
     )
     layers: tuple[int, ...] | None = Field(None, description="encoder layers to keep; null: all")
     pooling: Pooling = Field(
