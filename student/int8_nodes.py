@@ -51,21 +51,16 @@ def add_constants(graph: Any, values: Mapping[str, Any]) -> None:
 def add_layers(graph: Any, prefix: str, layers: Sequence[Linear], moments: Moments) -> Steps:
     """Add the constants of layers that read the same inputs, as one layer; the inputs' steps."""
     together = np.concatenate([layer.weights.T for layer in layers]).astype(np.float64)
-    inputs = together.shape[1]
     # A layer that widens has the most weights, and loses least by inputs of one byte.
     widens = any(layer.weights.shape[0] < layer.weights.shape[1] for layer in layers)
     steps = choose_steps(moments, together, fine=not widens)
-    more = np.repeat(np.arange(inputs), steps.columns - 1)
-    columns = np.concatenate([np.arange(inputs), more])
-    # The second column of an input begins where the first is full.
-    before = np.concatenate(
-        [np.zeros(inputs), *(LEVELS * np.arange(1, count) for count in steps.columns)]
-    )
+    columns, copies = steps.layout
+    before = LEVELS * copies  # the second column of an input begins where the first is full
     rounded, scale, constant = round_weights(moments, steps, together)
     widths = [layer.weights.shape[1] for layer in layers]
     constant += np.concatenate([layer.bias for layer in layers])
     constants: dict[str, Any] = {
-        "more": more,
+        "more": columns[together.shape[1] :],
         "inverse": (1 / steps.step)[columns].astype(np.float32),
         "start": ((-steps.low / steps.step)[columns] - before).astype(np.float32),
         "bytes": np.ascontiguousarray(rounded.T[columns]),

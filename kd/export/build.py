@@ -16,15 +16,21 @@ from tokenizers import Tokenizer
 
 from data.encoding import EncodedTable, encode_table
 from data.errors import InputError
-from data.tasks import TASKS_FILE, load_tasks
+from data.tasks import TASKS_FILE, TaskSpec, load_tasks
 from kd.atomic import new_folder
 from kd.environment import versions
 from kd.evaluation import score
-from kd.export.certificate import CERTIFICATE, LARGEST_DIFFERENCE, check, precision_report
+from kd.export.certificate import (
+    CERTIFICATE,
+    LARGEST_DIFFERENCE,
+    check,
+    precision_report,
+    read_certificate,
+)
 from kd.export.per_task import write_per_task
 from kd.export.readme import readme
 from kd.report.answers import read_run
-from kd.run_folder import content_key, model_files
+from kd.run_folder import RunFolder, content_key, model_files
 from student.encoders import load_tokenizer
 from student.inference import RATIONALE_THRESHOLD, compute_logits
 from student.model import StudentModel
@@ -77,18 +83,15 @@ def export_run(
     smaller: the folder of a student to write in its place, such as kd shrink made of it.
     per_task: also its tasks as models of transformers' own classes, where one computes the same.
     Raises InputError when the run is not finished, its texts are normalised, a package is missing,
-    the target is a folder of something else, the smaller student has other tasks, or a graph is too
-    far from the student; the target stays as it was.
+    the target is a folder of something else, the smaller student is another run's, or a graph is
+    too far from the student; the target stays as it was.
     """
     check_packages()
     check_target(target, "precisions")
     finished = read_run(run)
     student = model_folder(smaller or finished.run.student)
     agreement = finished.config.export.agreement
-    if set(load_tasks(student)) != set(finished.config.specs):
-        raise InputError(
-            f"{student}: has other tasks than {run}: give a folder that kd shrink made of it"
-        )
+    check_student(student, finished.run, finished.config.specs)
     model = StudentModel.from_pretrained(student).eval()
     if model.config.normalize:
         raise InputError(
@@ -155,13 +158,35 @@ def export_run(
 
 def check_target(target: Path, part: str) -> None:
     """Raise InputError when a folder, known by that part of its certificate, would take the place
-    of something else."""
-    certificate = target / CERTIFICATE
-    is_same = certificate.is_file() and part in json.loads(certificate.read_text(encoding="utf-8"))
-    if target.is_dir() and any(target.iterdir()) and not is_same:
-        raise InputError(f"{target}: is a folder of something else: give a new one with --to")
+    of something else, or of a file that was put into it."""
     if target.exists() and not target.is_dir():
         raise InputError(f"{target}: is a file: give a folder with --to")
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    certificate = read_certificate(target)
+    if part not in certificate:
+        raise InputError(f"{target}: is a folder of something else: give a new one with --to")
+    own = {CERTIFICATE, *certificate.get("files", ())}
+    paths = [path for path in sorted(target.rglob("*")) if path.is_file()]
+    strays = [path for path in paths if path.relative_to(target).as_posix() not in own]
+    if strays:
+        raise InputError(
+            f"{strays[0]}: would be lost, as {target} is written anew: move it, or give another "
+            f"folder with --to"
+        )
+
+
+def check_student(student: Path, run: RunFolder, tasks: Sequence[TaskSpec]) -> None:
+    """Raise InputError when a student is neither the run's own nor what kd shrink made of it."""
+    if student == run.student:
+        return
+    made_of = read_certificate(student).get("student_hash")
+    is_its = made_of == content_key(files=model_files(run.student))
+    if not is_its or set(load_tasks(student)) != set(tasks):
+        raise InputError(
+            f"{student}: was not made of the student of {run.path}: give a folder that kd shrink "
+            f"made of it, or export the run that it belongs to"
+        )
 
 
 def measured_rows(train: Dataset) -> Dataset:

@@ -3,8 +3,10 @@
 Letters: N = rows, C = classes, T = tokens of all texts together.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,20 @@ CERTIFICATE = "CERTIFICATE.json"
 LARGEST_DIFFERENCE = 1e-4
 # The share of a regression's scale within which two values are the same answer.
 VALUE_TOLERANCE = 0.02
+
+
+def read_certificate(folder: Path) -> dict[str, Any]:
+    """The certificate in a folder, empty where there is none.
+
+    Raises InputError when it is no certificate.
+    """
+    path = folder / CERTIFICATE
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise InputError(f"{path}: is no certificate: delete it, or give another folder") from None
 
 
 def compare(

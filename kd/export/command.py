@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from data.errors import InputError
 from kd.cli_options import out
 from kd.export.build import PRECISIONS, export_run, named_precisions
 from kd.export.hub import check_repository, push
@@ -42,6 +43,8 @@ def export(
     """Write the student as a folder that runs without kd: ONNX graphs, predict.py, certificate."""
     precisions = named_precisions(precision)
     target = to or (RunFolder(run).export if smaller is None else smaller / "export")
+    if public and push_to_hub is None:
+        raise InputError("--public: goes with --push-to-hub OWNER/NAME")
     if push_to_hub is not None:
         check_repository(push_to_hub)
     found: dict[str, Any] = {}

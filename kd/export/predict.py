@@ -1,5 +1,4 @@
 """Answer texts by onnxruntime, tokenizers and numpy alone, one JSON line each.
-
 python predict.py [POSTS.csv | < LINES.txt] [--model model.fp16.onnx] > ANSWERS.jsonl
 A CSV has the column text (or response_post), and may have context (or seeker_post) and id.
 """
@@ -27,8 +26,8 @@ def clean(raw: str) -> tuple[str, list[tuple[int, int]]]:
     parts = [(html.unescape(f"&{p[1]}") if p[1] else p[0], p.span()) for p in SIGN.finditer(raw)]
     places = [span for signs, span in parts for _ in signs]
     text = "".join(signs for signs, _ in parts)
-    runs = [run.span() for run in re.finditer(f"{SPACES}|.", text)]
-    spans = [(places[start][0], places[end - 1][1]) for start, end in runs]
+    runs = re.finditer(f"{SPACES}|.", text)
+    spans = [(places[run.start()][0], places[run.end() - 1][1]) for run in runs]
     text = re.sub(SPACES, " ", text)
     return text.strip(), spans[text.startswith(" ") :]
 
@@ -59,6 +58,7 @@ def answers_of(tokenizer: Any, session: Any, tasks: Any, raw: str, context: str)
 
 
 if __name__ == "__main__":
+    csv.field_size_limit(1 << 24)
     sys.excepthook = lambda _, error, trace: sys.stderr.write(f"predict.py: {error}\n")
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("source", nargs="?", default=0)
@@ -74,7 +74,7 @@ if __name__ == "__main__":
         for number, row in enumerate(rows, 1):
             text = row.get("text") or row.get("response_post") or ""
             post = row.get("context") or row.get("seeker_post") or ""
-            if None in row or "\0" in text + post or not clean(text)[0]:
-                raise ValueError(f"row {number}: no text, a NUL, or more cells than the header")
-            answers = dict(answers_of(tokenizer, session, tasks, text, post))
-            sys.stdout.write(json.dumps({"id": row.get("id") or number, "answers": answers}) + "\n")
+            found: dict[str, Any] = {"error": "no text, a NUL, or more cells than the header"}
+            if None not in row and "\0" not in text + post and clean(text)[0]:
+                found = {"answers": dict(answers_of(tokenizer, session, tasks, text, post))}
+            sys.stdout.write(json.dumps({"id": row.get("id") or number} | found) + "\n")

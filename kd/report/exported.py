@@ -1,15 +1,12 @@
 """A run's export as a system of the report, scored on the test rows."""
 
-import json
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from data.encoding import encode_table
 from kd.evaluation import score
-from kd.export.certificate import CERTIFICATE
+from kd.export.certificate import read_certificate
 from kd.report.answers import FinishedRun
 from kd.report.cost import System
 from kd.run_folder import content_key, model_files
@@ -26,7 +23,7 @@ def exported_systems(finished: FinishedRun) -> list[System]:
     """
     folder = finished.run.export
     student = finished.run.student
-    certificate = _certificate(folder)
+    certificate = read_certificate(folder)
     is_this = certificate.get("student_hash") == content_key(files=model_files(student))
     if not is_this or find_spec("onnxruntime") is None:
         return []
@@ -40,8 +37,3 @@ def exported_systems(finished: FinishedRun) -> list[System]:
     scores = [score(spec, table, logits)[spec.selection_metric] for spec in model.specs]
     mean = None if None in scores else float(np.mean(scores))
     return [System(f"student {smallest}", [student], mean, graph)]
-
-
-def _certificate(folder: Path) -> dict[str, Any]:
-    path = folder / CERTIFICATE
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

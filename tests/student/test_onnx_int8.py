@@ -113,6 +113,18 @@ def test_every_linear_layer_of_the_encoder_is_integer_in_the_file(written):
     )
 
 
+def test_no_pair_of_bytes_is_too_large_for_a_processor_that_adds_them_in_16_bits(written):
+    """Those without VNNI stop at 32,767: 255 times the two neighbouring weights of a column."""
+    graph = onnx.load(written[3]).graph
+    weights = {each.name: each for each in graph.initializer}
+    names = {n.input[1] for n in graph.node if n.op_type == "MatMulIntegerToFloat"}
+    for name in names:
+        sizes = np.abs(numpy_helper.to_array(weights[name]).astype(int))
+        even = len(sizes) // 2 * 2
+        assert 255 * (sizes[:even:2] + sizes[1:even:2]).max() <= 32767
+        assert sizes.max() > 64
+
+
 def test_layers_that_read_the_same_are_one_product_with_their_biases_in_it(written):
     """Queries, keys and values of a text are one, so are keys and values of a context."""
     case, _, source, path = written

@@ -230,4 +230,5 @@ def test_a_student_cut_in_all_three_ways_is_loaded_as_it_was_saved(make_student,
     small.save_pretrained(tmp_path)
     loaded = StudentModel.from_pretrained(tmp_path).eval()
     own = renumbered(table, kept)
-    assert_same(compute_logits(loaded, own), compute_logits(small, own))
+    # Where its weights lie in memory decides how a matrix product is rounded.
+    assert_same(compute_logits(loaded, own), compute_logits(small, own), atol=1e-6)

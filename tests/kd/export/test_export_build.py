@@ -221,6 +221,30 @@ def test_a_folder_of_something_else_is_not_taken(run, tmp_path):
     assert (tmp_path / "photos" / "one.jpg").read_bytes() == b"1"
 
 
+def test_a_file_that_was_put_into_an_export_is_not_lost(run, exported, tmp_path):
+    target = tmp_path / "mine"
+    shutil.copytree(exported[0], target)
+    (target / "answers.jsonl").write_text("mine")
+    with pytest.raises(InputError, match=r"answers\.jsonl: would be lost, .*: move it, or give"):
+        export_run(run.path, target, ["fp32"])
+    assert (target / "answers.jsonl").read_text() == "mine"
+
+
+def test_a_certificate_that_is_none_is_named(run, exported, tmp_path):
+    target = tmp_path / "mine"
+    shutil.copytree(exported[0], target)
+    (target / "CERTIFICATE.json").write_text('{"a')
+    with pytest.raises(InputError, match=r"CERTIFICATE\.json: is no certificate: delete it"):
+        export_run(run.path, target, ["fp32"])
+
+
+def test_a_student_of_another_run_is_not_exported(run, tmp_path):
+    """One of the same tasks would pass as the run's own, with its certificate."""
+    shutil.copytree(run.student, tmp_path / "other")
+    with pytest.raises(InputError, match="other: was not made of the student of"):
+        export_run(run.path, tmp_path / "new", ["fp32"], smaller=tmp_path / "other")
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="is no run's folder"):
         export_run(tmp_path, tmp_path / "mine", ["fp32"])

@@ -2,6 +2,7 @@
 
 import shutil
 from fnmatch import fnmatch
+from types import SimpleNamespace
 
 import pytest
 from httpx2 import ConnectError
@@ -17,10 +18,16 @@ class Hub:
     def __init__(self):
         self.made = []
         self.uploaded = {}
+        self.public = set()  # of repositories that were there before
 
     def create_repo(self, repo_id, *, private, exist_ok):
         self.made.append((repo_id, private, exist_ok))
+        if not private:
+            self.public.add(repo_id)
         return f"https://hub.example/{repo_id}"
+
+    def repo_info(self, repo_id):
+        return SimpleNamespace(private=repo_id not in self.public)
 
     def upload_folder(self, *, repo_id, folder_path, allow_patterns, commit_message):
         for path in folder_path.rglob("*"):
@@ -53,6 +60,15 @@ def test_the_exports_own_files_are_uploaded_and_no_others(hub, folder, exported)
     assert b"my dog died" not in b"".join(hub.uploaded.values())
 
 
+def test_a_public_repository_gets_nothing_that_was_to_be_private(hub, folder):
+    hub.public.add("me/mine")
+    with pytest.raises(InputError, match="is there already and public"):
+        push(folder, "me/mine", private=True)
+    assert hub.uploaded == {}
+    push(folder, "me/mine", private=False)
+    assert hub.uploaded
+
+
 @pytest.mark.parametrize("private", [True, False])
 def test_the_repository_is_made_as_asked_for(hub, folder, private):
     push(folder, "me/mine", private=private)
@@ -71,7 +87,9 @@ def test_a_hub_that_refuses_leaves_the_export_and_one_line(hub, folder, monkeypa
         raise error
 
     monkeypatch.setattr(hub, "upload_folder", fail)
-    with pytest.raises(InputError, match=r"--push-to-hub me/mine: no way: log in with .* is in /"):
+    with pytest.raises(
+        InputError, match=r"--push-to-hub me/mine: no way: check the network.* is in /"
+    ):
         push(folder, "me/mine", private=True)
     assert (folder / "model.onnx").is_file()
 
