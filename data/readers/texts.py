@@ -44,7 +44,7 @@ class TextRow:
     """A text to be answered, as its file says it, and its context or an empty one.
 
     `number` is that of the row, the first is 1; `line` the one on which it starts, None in
-    Parquet; `id` the row's own, empty where its column has none, or its number without a column.
+    Parquet; `id` the row's own or its number.
     """
 
     number: int
@@ -232,8 +232,7 @@ def _row(
     if isinstance(name, list | dict | bytes):
         return RejectedRow(number, line, "", "the id is no string and no number")
     has_own_id = name is not None and name != ""
-    # In a column of ids a number would be one of them, and might be another row's.
-    shown = str(name) if has_own_id else "" if "id" in cells else str(number)
+    shown = str(name) if has_own_id else str(number)
     if fault := fault_of(shown):
         return RejectedRow(number, line, "", f"the id {fault}")
     found = []
