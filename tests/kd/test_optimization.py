@@ -5,7 +5,9 @@ import torch
 from transformers import BertConfig, BertModel
 
 from kd.optimization import depths, new_optimizer, parameter_groups, rate_factor, set_rates
+from student.encoders import new_encoder
 from student.model import new_student
+from student.word_vectors import WordVectorConfig
 
 
 def settings_by_name(model):
@@ -104,3 +106,30 @@ def test_setting_rates_keeps_the_layers_proportions(mood, new_model):
         assert rates == pytest.approx([peak * factor for peak in peaks])
     assert max(peaks) == 1e-3
     assert isinstance(optimizer, torch.optim.AdamW)
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    [
+        ("mlp", {"words.weight": 1}),
+        ("cnn", {"words.weight": 2, "layers.0.of_width.5.bias": 1}),
+        ("bilstm", {"words.weight": 2, "layers.0.cells.weight_hh_l0_reverse": 1}),
+        (
+            "conv_lstm",
+            {
+                "words.weight": 3,
+                "layers.0.of_width.3.weight": 2,
+                "layers.1.cells.weight_ih_l0": 1,
+            },
+        ),
+    ],
+)
+def test_on_word_vectors_rates_fall_from_the_heads_to_the_vectors(mood, kind, steps):
+    model = new_student(
+        new_encoder(WordVectorConfig(kind, 40, 6)), [mood],
+        pooling="mean", head="linear", attention_heads=1, dropout=0.0, max_tokens=8,
+    )  # fmt: skip
+    found = depths(model)
+    assert found["heads.mood.label.weight"] == 0
+    for name, depth in steps.items():
+        assert found[f"encoder.{name}"] == depth

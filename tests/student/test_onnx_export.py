@@ -44,7 +44,7 @@ SIZES = {
 # has layers that see three tokens to either side.
 CASES = {
     "bert": (BertConfig(**SIZES), [EMPATHY, SENTIMENT, DISTRESS], False, "attention", (0.0, 0.0)),
-    "combined": (BertConfig(**SIZES), [EMPATHY, SENTIMENT], False, "mean", (0.4, 0.3)),
+    "combined": (BertConfig(**SIZES), [EMPATHY, SENTIMENT], False, "last", (0.4, 0.3)),
     "roberta": (
         RobertaConfig(**SIZES, pad_token_id=1), [SENTIMENT, EMPATHY], True, "mean", (1.0, 0.0),
     ),

@@ -8,19 +8,22 @@ from torch import nn
 
 from student.heads import TaskHead
 
+POOLINGS = ["cls", "mean", "attention", "max", "last", "flat"]
 
-def new_head(*, pooling="mean", kind="linear", has_rationale=False, width=3):
+
+def new_head(*, pooling="mean", kind="linear", has_rationale=False, width=3, backward_size=1):
     torch.manual_seed(0)
     return TaskHead(
-        4, width, pooling=pooling, kind=kind, dropout=0.5, has_rationale=has_rationale
-    ).eval()
+        4, width, pooling=pooling, kind=kind, dropout=0.5, has_rationale=has_rationale,
+        backward_size=backward_size, max_tokens=10,
+    ).eval()  # fmt: skip
 
 
 def states(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean", "attention"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("kind", ["linear", "two_layer"])
 def test_states_of_padding_change_no_label_logit(pooling, kind):
     head = new_head(pooling=pooling, kind=kind)
@@ -30,7 +33,7 @@ def test_states_of_padding_change_no_label_logit(pooling, kind):
     torch.testing.assert_close(head(noisy, mask)[0], head(clean, mask)[0], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean", "attention"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_more_padding_changes_no_label_logit(pooling):
     head = new_head(pooling=pooling)
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
@@ -68,6 +71,34 @@ def test_cls_pooling_reads_the_first_token_alone():
     torch.testing.assert_close(label, head.label(values[:, 0]))
 
 
+def pooled(pooling, values, mask, **options):
+    """What the pooling gives: the logits of a head that passes it on."""
+    head = new_head(pooling=pooling, width=40 if pooling == "flat" else 4, **options)
+    nn.init.eye_(head.label.weight)
+    nn.init.zeros_(head.label.bias)
+    return head(torch.tensor(values), torch.tensor(mask))[0].tolist()
+
+
+VALUES = [[[1.0, -2, 3, -4], [0, -1, 5, -6], [9, 9, 9, 9]], [[-1.0, -2, -3, -4]] + 2 * [[9] * 4]]
+MASK = [[1, 1, 0], [1, 0, 0]]
+
+
+def test_max_pooling_by_hand():
+    assert pooled("max", VALUES, MASK) == [[1, -1, 5, -4], [-1, -2, -3, -4]]
+    assert pooled("max", [[[-1.0, 2, 3, 4]]], [[0]]) == [[0, 0, 0, 0]]
+
+
+def test_the_last_state_is_the_last_tokens_but_where_it_was_computed_from_the_end_on():
+    assert pooled("last", VALUES, MASK, backward_size=0) == [[0, -1, 5, -6], [-1, -2, -3, -4]]
+    assert pooled("last", VALUES, MASK, backward_size=2) == [[0, -1, 3, -4], [-1, -2, -3, -4]]
+
+
+def test_flat_pooling_by_hand():
+    one, other = pooled("flat", VALUES, MASK)
+    assert one == [1, -2, 3, -4, 0, -1, 5, -6] + [0] * 32
+    assert other == [-1, -2, -3, -4] + [0] * 36
+
+
 def test_a_two_layer_head_by_hand():
     head = new_head(pooling="cls", kind="two_layer", width=4)
     for layer, weight in ((head.dense, -1.0), (head.label, 2.0)):
@@ -93,7 +124,7 @@ def test_only_a_task_with_rationales_has_token_logits():
     assert label.shape == (2, 3)
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean", "attention"])
+@pytest.mark.parametrize("pooling", POOLINGS)
 def test_a_head_has_only_the_parameters_it_uses(pooling):
     """DDP stops at a parameter without a gradient."""
     for kind in ("linear", "two_layer"):
