@@ -7,7 +7,6 @@ import copy
 import importlib
 import inspect
 import json
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,17 +29,8 @@ from data.errors import InputError
 from data.readers.dialogues import MARKS
 from student.dialogue import DIALOGUE_TYPE, DialogueConfig, on_sentences
 from student.unpadded import GROUP_SIZE, UNPADDED, UNPADDED_TYPES, encode_unpadded, length_groups
-from student.word_encoders import (
-    NamedVectors,
-    fill,
-    named_vectors,
-    vectors_of,
-    word_config,
-    word_tokenizer,
-)
-from student.word_vectors import WORD_VECTORS_TYPE, WordVectorModel
-
-logger = logging.getLogger(__name__)
+from student.word_encoders import named_vectors, new_word_encoder, new_word_tokenizer, word_config
+from student.word_vectors import WORD_VECTORS_TYPE
 
 # Encoders that a Python package carries, found without the hub once the package is installed.
 PACKAGED = {
@@ -93,7 +83,7 @@ def _load_config(name: str) -> PreTrainedConfig:
         return DialogueConfig(load_encoder_config(sentences).to_dict(), first_mark, len(MARKS))
     named = named_vectors(name)
     if named is not None:
-        return word_config(named, 0 if named.file is not None else len(load_tokenizer(name)))
+        return word_config(named, len(load_tokenizer(name)) if named.file is None else None)
     place = locate(name)
     try:
         return AutoConfig.from_pretrained(place)
@@ -130,7 +120,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         return _with_marks(load_tokenizer(sentences))
     named = named_vectors(name)
     if named is not None and named.file is not None:
-        return word_tokenizer(vectors_of(named))
+        return new_word_tokenizer(named)
     if named is not None:
         name = RANDOM_PIECES
     load_encoder_config(name)
@@ -196,8 +186,8 @@ def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedMo
         return on_sentences(load_encoder(sentences, layers), config.first_mark, len(MARKS))
     named = named_vectors(name)
     if named is not None:
-        on_words = _new_on_words(name, named, config)
-        return cut_layers(on_words, layers) if layers is not None else on_words
+        encoder = new_word_encoder(named, config)
+        return cut_layers(encoder, layers) if layers is not None else encoder
     is_student = config.model_type == STUDENT_TYPE
     # A student chooses these for its encoder itself.
     options: dict[str, Any] = (
@@ -226,20 +216,6 @@ def load_encoder(name: str, layers: Sequence[int] | None = None) -> PreTrainedMo
     if is_student:
         encoder = encoder.encoder
     return cut_layers(encoder, layers) if layers is not None else encoder
-
-
-def _new_on_words(name: str, named: NamedVectors, config: PreTrainedConfig) -> PreTrainedModel:
-    encoder = new_encoder(config)
-    assert isinstance(encoder, WordVectorModel)
-    if named.file is not None:
-        fill(encoder, vectors_of(named))
-    else:
-        logger.warning(
-            "encoder %s: its word vectors are random: it knows no word before it is trained; "
-            "give %s:FILE for vectors that do",
-            *(name, named.kind),
-        )
-    return encoder
 
 
 def layer_list(encoder: PreTrainedModel) -> nn.ModuleList:

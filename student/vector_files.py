@@ -88,7 +88,8 @@ def _lines(path: Path) -> Iterator[str]:
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8: {FORMAT}") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: can't be read: {error}: {FORMAT}") from None
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: can't be read: {why}: {FORMAT}") from None
 
 
 def _wrong(cells: list[str]) -> str:

@@ -1,5 +1,6 @@
 """Names of encoders on word vectors, KIND:FILE or KIND:random, and what they stand for."""
 
+import logging
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -7,11 +8,13 @@ import torch
 from tokenizers import Regex, Tokenizer, normalizers
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedConfig, PreTrainedTokenizerFast
 
 from data.errors import InputError
 from student.vector_files import PADDING, UNKNOWN, WordVectors, read_vectors
 from student.word_vectors import Kind, WordVectorConfig, WordVectorModel
+
+logger = logging.getLogger(__name__)
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 RANDOM, FROZEN = "random", "frozen"
@@ -70,33 +73,49 @@ def below(root: Path, name: str) -> str:
     return ":".join([kind, str(root / named.file), *options])
 
 
-def vectors_of(named: NamedVectors) -> WordVectors:
-    """The vectors of an encoder that has a file. Raises InputError as `read_vectors` does."""
+def _vectors(named: NamedVectors) -> WordVectors:
     assert named.file is not None
     return read_vectors(named.file, named.rows)
 
 
-def word_config(named: NamedVectors, pieces: int) -> WordVectorConfig:
-    """The configuration of an encoder; pieces: of the tokenizer that random vectors are for."""
-    if named.file is None:
+def word_config(named: NamedVectors, pieces: int | None) -> WordVectorConfig:
+    """The configuration of an encoder; pieces: of the tokenizer that random vectors are for.
+
+    Raises InputError as `read_vectors` does.
+    """
+    if pieces is not None:
         return WordVectorConfig(kind=named.kind, vocab_size=pieces, frozen=named.is_frozen)
-    count, size = vectors_of(named).values.shape
+    count, size = _vectors(named).values.shape
     return WordVectorConfig(
         kind=named.kind, vocab_size=count + 2, vector_size=size, frozen=named.is_frozen
     )
 
 
 @torch.no_grad()
-def fill(encoder: WordVectorModel, vectors: WordVectors) -> None:
-    """Set an encoder's vectors to those of a file; an unknown word starts as their mean."""
-    values = torch.from_numpy(vectors.values)
+def new_word_encoder(named: NamedVectors, config: PreTrainedConfig) -> WordVectorModel:
+    """An encoder with the vectors of its file, an unknown word's their mean, and new layers.
+
+    Where the vectors are random a warning says so.
+    """
+    assert isinstance(config, WordVectorConfig)
+    encoder = WordVectorModel(config)
+    if named.file is None:
+        logger.warning(
+            "encoder %s:%s: its word vectors are random: it knows no word before it is trained; "
+            "give %s:FILE for vectors that do",
+            *(named.kind, RANDOM, named.kind),
+        )
+        return encoder
+    values = torch.from_numpy(_vectors(named).values)
     encoder.words.weight[1] = values.mean(dim=0)
     encoder.words.weight[2:] = values
+    return encoder
 
 
-def word_tokenizer(vectors: WordVectors) -> PreTrainedTokenizerFast:
+def new_word_tokenizer(named: NamedVectors) -> PreTrainedTokenizerFast:
     """The tokenizer of a file's words: lower case, whole words, nothing added around a text."""
-    numbers = {word: n for n, word in enumerate((PADDING, UNKNOWN, *vectors.words))}
+    words = (PADDING, UNKNOWN, *_vectors(named).words)
+    numbers = {word: number for number, word in enumerate(words)}
     tokenizer = Tokenizer(WordLevel(numbers, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace("’", "'"), normalizers.Lowercase()]
