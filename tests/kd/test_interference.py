@@ -14,6 +14,9 @@ from data.tasks import TaskSpec
 from kd.hardware import new_accelerator
 from kd.interference import cosines, interference, sample_steps, task_gradients
 from kd.losses import TaskLoss, batch_loss
+from student.encoders import new_encoder
+from student.model import new_student
+from student.word_vectors import WordVectorConfig
 
 LOW, HIGH = (TaskSpec(name, kind="regression") for name in ("low", "high"))
 ROWS = np.arange(24)
@@ -117,6 +120,18 @@ def test_the_tasks_gradients_add_up_to_that_of_the_whole_loss(table, new_model, 
     assert len(expected) == sum(p.numel() for p in model.encoder.parameters()) - words.numel()
     torch.testing.assert_close(sum(gradients.values()), expected, atol=1e-6, rtol=1e-4)
     assert all(gradient.abs().max() > 1e-4 for gradient in gradients.values())
+
+
+def test_tasks_that_share_word_vectors_alone_are_not_compared(table, mood, reply):
+    model = new_student(
+        new_encoder(WordVectorConfig("mlp", 40, 6)), [mood, reply],
+        pooling="mean", head="linear", attention_heads=1, dropout=0.0, max_tokens=16,
+    )  # fmt: skip
+    losses = {spec.name: TaskLoss(spec) for spec in (mood, reply)}
+    counts = target_counts(table, np.arange(8))
+    batches = [collate(table, np.arange(8))]
+    assert task_gradients(model, batches, losses, gold_weight=1.0, counts=counts) == {}
+    assert cosines({}) == {}
 
 
 def test_the_parts_of_a_batch_add_up(compared, new_model, mood, reply):

@@ -144,6 +144,19 @@ def test_a_students_answer_does_not_depend_on_its_batch(student, table):
             )
 
 
+@torch.no_grad()
+def test_a_students_last_state_is_where_each_direction_of_its_lstm_ends():
+    model = student_of("bilstm")
+    ids, mask = rows()
+    head = model.heads["sentiment"]
+    found = model(ids, mask, ids, mask).logits["sentiment"]
+    for number, length in enumerate(LENGTHS):
+        states = model.encoder.words(ids[number : number + 1, :length])
+        _, (last, _) = model.encoder.layers[0].cells(states)
+        label = head.label(torch.relu(head.dense(torch.cat([last[0, 0], last[1, 0]]))))
+        torch.testing.assert_close(found[number], label)
+
+
 def test_every_weight_of_a_student_learns(student, table):
     output = student.train()(*collate(table, np.arange(len(table))).inputs())
     sum(values.square().sum() for part in output for values in part.values()).backward()

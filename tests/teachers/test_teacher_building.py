@@ -41,6 +41,13 @@ def test_a_task_with_context_gets_a_second_encoder_of_the_same_weights(make_teac
     assert {id(value) for value in first}.isdisjoint(id(value) for value in second)
 
 
+def test_the_new_layers_of_word_vectors_are_the_same_in_both_encoders(make_teacher, tmp_path):
+    (tmp_path / "vectors.txt").write_text("sad 1 2\nglad 3 4\n")
+    teacher = make_teacher(EMPATHY, encoder=f"lstm:{tmp_path / 'vectors.txt'}")
+    for name, value in teacher.encoder.state_dict().items():
+        assert torch.equal(teacher.context_encoder.state_dict()[name], value), name
+
+
 def test_a_task_without_context_gets_a_single_encoder(make_teacher):
     teacher = make_teacher(SENTIMENT)
     assert teacher.context_encoder is None
