@@ -39,6 +39,7 @@ from kd.selfcheck import selfcheck as check_runs
 from kd.shrink_command import shrink
 from kd.stage_commands import data, distill, evaluate, label, teach
 from kd.study import ARMS, named_arms, run_study, study_scores
+from kd.tune_command import tune
 
 app = typer.Typer(
     add_completion=False,
@@ -49,7 +50,7 @@ app = typer.Typer(
 )
 for command in (
     *(adapt, collect, kappa, data, teach, label, distill, evaluate),
-    *(shrink, export, demo),
+    *(tune, shrink, export, demo),
 ):
     app.command()(command)
 

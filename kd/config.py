@@ -309,6 +309,38 @@ class Student(Model):
     )
 
 
+class Search(Settings):
+    """The values that kd tune may give to one setting: a range, or a list."""
+
+    low: int | float | None = None
+    high: int | float | None = Field(
+        None, description="low and high written as whole numbers give whole numbers"
+    )
+    log: bool = Field(False, description="spread evenly over the orders of magnitude")
+    choices: tuple[bool | int | float | str | None, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_a_range_or_a_list(self) -> "Search":
+        if self.choices:
+            if (self.low, self.high, self.log) != (None, None, False):
+                raise ValueError("choices stand alone: leave out low, high and log")
+            if len(set(map(repr, self.choices))) < max(2, len(self.choices)):
+                raise ValueError(f"choices {list(self.choices)}: give at least two that differ")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("give low and high, or choices")
+        if not self.low < self.high:
+            raise ValueError(f"low {self.low} must be less than high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low {self.low} must be above 0 where log is true")
+        return self
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a range holds whole numbers alone."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
 class Config(Settings):
     """A whole run."""
 
@@ -323,6 +355,7 @@ class Config(Settings):
     logs: LogSettings = LogSettings()
     report: ReportSettings = ReportSettings()
     export: ExportSettings = ExportSettings()
+    tune: dict[str, Search] = Field({}, description="dotted setting → what kd tune may give it")
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Config":

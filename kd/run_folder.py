@@ -20,7 +20,7 @@ from kd.config_file import differences, dump_config
 from kd.hardware import processes
 
 # Parts of a config that no result depends on.
-WITHOUT_EFFECT = {"checkpoints", "logs", "report", "export"}
+WITHOUT_EFFECT = {"checkpoints", "logs", "report", "export", "tune"}
 # Files of a model's folder that tell of it: how it was trained, how far it is from another.
 ABOUT = {"training.json", "CERTIFICATE.json"}
 # What a run that shares another's rows and teachers still does itself.

@@ -1,6 +1,6 @@
 """Stage distill: the student, trained on gold and soft targets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -39,12 +39,17 @@ from teachers.audit import check_fresh
 from teachers.soft_targets import SoftTargets, load_soft_targets, soft_columns
 
 
-def distill_stage(config: Config, run: RunFolder) -> bool:
-    """Train the student unless it is there already; True when it ran."""
+def distill_stage(
+    config: Config, run: RunFolder, watch: Callable[[float], None] | None = None
+) -> bool:
+    """Train the student unless it is there already; True when it ran.
+
+    watch: told each dev score as it comes; what it raises ends the training.
+    """
     table, profile = run.load_splits()
     key = student_key(config, run, profile["hash"])
     targets = load_all_targets(config, run, profile["hash"]) if needs_teachers(config) else {}
-    action = partial(_distill, config, run, table, profile["hash"], targets, key)
+    action = partial(_distill, config, run, table, profile["hash"], targets, key, watch)
     return run.once("distill", key, action, result=run.student / "model.safetensors")
 
 
@@ -222,6 +227,7 @@ def _distill(
     table_hash: str,
     targets: dict[str, list[SoftTargets]],
     key: str,
+    watch: Callable[[float], None] | None,
 ) -> None:
     training = config.training
     specs = config.specs
@@ -235,6 +241,14 @@ def _distill(
     plan = plan_of(training, rows, specs, config.student_seed)
     losses = {spec.name: student_loss(config, spec, encoded["train"]) for spec in specs}
     checkpoints = new_checkpoints(config, run, "distill", key)
+    dev_score = dev_scorer(specs, encoded["dev"], accelerator)
+
+    def watched(trained: StudentModel) -> float:
+        score = dev_score(trained)
+        if watch is not None:
+            watch(score)
+        return score
+
     about = _about_teachers(config, targets, weights, encoded["train"])
     log = new_log(config, run, "distill", accelerator, about=about)
     with closing(log):
@@ -251,7 +265,7 @@ def _distill(
                 steps=plan.steps,
                 comparisons=log.gradients,
             ),
-            dev_scorer(specs, encoded["dev"], accelerator),
+            watched,
             recipe(training, plan),
             accelerator,
             checkpoints=checkpoints,
