@@ -12,6 +12,7 @@ from kd import training, tune, tune_command
 from kd.cli import main
 from kd.config_file import load_config
 from kd.run_folder import RunFolder
+from kd.trials import Trials
 from kd.tune import tune_run
 
 GOLD = ("training.objective=gold",)
@@ -41,8 +42,8 @@ def place(tmp_path_factory, tiny_encoder):
         f"student: {{encoder: {tiny_encoder}, layers: [0]}}\n"
         f"training: {{max_steps: 8, batch_size: 8, evaluations: 2, precision: fp32}}\n"
         f"tune:\n"
-        f"  training.learning_rate: {{low: 1.0e-4, high: 1.0e-1, log: true}}\n"
-        f"  training.max_steps: {{low: 4, high: 8}}\n"
+        f"  training.learning_rate: {{low: 1.0e-3, high: 2.0e-2, log: true}}\n"
+        f"  training.max_steps: {{low: 8, high: 16}}\n"
         f"  tasks.mood.temperature: {{choices: [1.0, 2.0]}}\n"
     )
     # Tiny teachers answer one class, of which the audit warns.
@@ -85,6 +86,7 @@ def test_all_trials_learn_from_the_teachers_of_the_run(searched, place):
 def test_the_best_config_runs_and_comes_to_the_dev_score_of_its_trial(searched, place):
     ended, path, _ = searched
     best = max(ended, key=lambda trial: trial.score)
+    assert len({trial.score for trial in ended}) > 1
     config = load_config(path)
     assert config.name == "mine-tuned"
     assert config.training.learning_rate == best.settings["training.learning_rate"]
@@ -130,7 +132,7 @@ def test_nothing_of_the_test_rows_is_looked_at(place, tmp_path):
 
 
 def test_a_search_that_was_killed_goes_on_where_it_was(place, tmp_path, monkeypatch):
-    overrides = (*GOLD, "checkpoints.every=1", "logs.every=1")
+    overrides = (*GOLD, "checkpoints.every=1", "logs.every=1", "training.patience=100")
     straight, path, _ = search(place, tmp_path / "straight", 3, *overrides)
     take_step, taken = training.take_step, []
     steps = [trial.settings["training.max_steps"] for trial in straight]
@@ -184,6 +186,22 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on(place, tmp_path, monkey
         search(place, tmp_path, 1, *GOLD)
     ended, _, _ = search(place, tmp_path, 2, *GOLD)
     assert [trial.state for trial in ended] == ["failed", "done"]
+
+
+def test_a_trial_that_is_pruned_ends_at_that_evaluation(place, tmp_path, monkeypatch):
+    is_behind = Trials._is_behind
+
+    def behind(trials, log, score):
+        return is_behind(trials, log, score) or trials._trial.number > 0
+
+    monkeypatch.setattr(Trials, "_is_behind", behind)
+    ended, path, said = search(place, tmp_path, 2, *GOLD)
+    assert [trial.state for trial in ended] == ["done", "pruned"]
+    assert said[-1] == ("trial 1 pruned", True)
+    lines = (path.parent / "trial-0001" / "logs" / "distill.jsonl").read_text().splitlines()
+    assert max(json.loads(line)["step"] for line in lines) < 7
+    assert 0 < ended[1].score <= 1
+    assert not (path.parent / "trial-0001" / "student").exists()
 
 
 def test_the_command_prints_a_row_a_trial(searched, place, capsys):
