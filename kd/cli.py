@@ -39,6 +39,7 @@ from kd.selfcheck import selfcheck as check_runs
 from kd.shrink_command import shrink
 from kd.stage_commands import data, distill, evaluate, label, teach
 from kd.study import ARMS, named_arms, run_study, study_scores
+from kd.transfer_command import transfer
 from kd.tune_command import tune
 
 app = typer.Typer(
@@ -50,7 +51,7 @@ app = typer.Typer(
 )
 for command in (
     *(adapt, collect, kappa, data, teach, label, distill, evaluate),
-    *(tune, shrink, export, demo),
+    *(tune, transfer, shrink, export, demo),
 ):
     app.command()(command)
 

@@ -1,0 +1,59 @@
+"""The command kd transfer."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data.errors import InputError
+from kd import show
+from kd.cli_options import ConfigFile, Overrides, Overwrite, Runs, out, say
+from kd.config_file import load_config
+from kd.hardware import by_main_process, describe_processes, processes
+from kd.transfer import run_transfer, transfer_configs
+
+
+def transfer(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(metavar="CONFIG", help="the same tasks with the target's own train and dev"),
+    ] = None,
+    adapted: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=DIR", help="an encoder of kd adapt; give it again for more"),
+    ] = None,
+    runs: Runs = Path("runs"),
+    overwrite: Overwrite = False,
+    seeds: Annotated[int, typer.Option(min=1, help="of each row: the config's, the next …")] = 3,
+) -> None:
+    """Score students of a source on a target: source-only, pretrain-NAME, target-only.
+
+    CONFIG has the source's train and dev files and the target's test file; the overrides hold for
+    both configs. After a kill the same line goes on where it was.
+    """
+    source = load_config(config, overrides or ())
+    other = None if target is None else load_config(target, overrides or ())
+    configs = transfer_configs(source, other, named_encoders(adapted or ()))
+    by_main_process(lambda: out.print(describe_processes(), style="dim"))
+    scores = run_transfer(configs, runs, seeds, overwrite=overwrite, say=say)
+    if processes().is_main_process:
+        show.print_study(out, scores)
+
+
+def named_encoders(pairs: tuple[str, ...] | list[str]) -> dict[str, str]:
+    """name → folder of pairs such as isear=encoders/isear.
+
+    Raises InputError when one is no such pair or a name stands twice.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, folder = pair.partition("=")
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or not equals or not folder:
+            raise InputError(f"--adapted: {pair!r}: write NAME=DIR, such as isear=encoders/isear")
+        if name in found:
+            raise InputError(f"--adapted: {name!r} stands twice: give each a name of its own")
+        found[name] = folder
+    return found
