@@ -52,8 +52,8 @@ def tune_run(
             number, settings = asked
             changed = with_settings(config, settings)
             folder = RunFolder(place / f"trial-{number:04d}", shared=run.path)
-            state = _train(changed, folder, trials)
-            say(f"trial {number} {state}", True)
+            _train(changed, folder, trials)
+            say(f"trial {number}", True)
         ended = trials.ended()
     done = [trial for trial in ended if trial.state == "done"]
     if not done:
@@ -81,8 +81,8 @@ def _claim(place: Path, config: Config, *, overwrite: bool) -> None:
     write_text(mark, key + "\n")
 
 
-def _train(config: Config, folder: RunFolder, trials: Trials) -> str:
-    """Train the student of the trial that was asked for; how it ended."""
+def _train(config: Config, folder: RunFolder, trials: Trials) -> None:
+    """Train the student of the trial that was asked for, and end that."""
     by_main_process(lambda: folder.open(config, overwrite=True))
     state, score, reason = "done", None, ""
     try:
@@ -97,7 +97,6 @@ def _train(config: Config, folder: RunFolder, trials: Trials) -> str:
         state, reason = "failed", str(error)
     trials.tell(state, score, reason)
     by_main_process(lambda: _clear(folder))
-    return state
 
 
 def _clear(folder: RunFolder) -> None:

@@ -72,7 +72,7 @@ def searched(place):
 def test_all_trials_learn_from_the_teachers_of_the_run(searched, place):
     ended, _, said = searched
     assert said[:3] == [("data", True), ("teach", True), ("label", True)]
-    assert said[3:] == [(f"trial {number} done", True) for number in range(3)]
+    assert said[3:] == [(f"trial {number}", True) for number in range(3)]
     assert len(ended) == 3
     assert len({trial.settings["training.learning_rate"] for trial in ended}) == 3
     place = place / "runs" / "mine" / "tune"
@@ -151,7 +151,7 @@ def test_a_search_that_was_killed_goes_on_where_it_was(place, tmp_path, monkeypa
     found, best, said = search(place, tmp_path / "killed", 3, *overrides)
     assert found == straight
     assert len(taken) == sum(steps)
-    assert said == [("data", False), ("trial 1 done", True), ("trial 2 done", True)]
+    assert said == [("data", False), ("trial 1", True), ("trial 2", True)]
     assert best.read_text() == path.read_text()
 
 
@@ -197,7 +197,7 @@ def test_a_trial_that_is_pruned_ends_at_that_evaluation(place, tmp_path, monkeyp
     monkeypatch.setattr(Trials, "_is_behind", behind)
     ended, path, said = search(place, tmp_path, 2, *GOLD)
     assert [trial.state for trial in ended] == ["done", "pruned"]
-    assert said[-1] == ("trial 1 pruned", True)
+    assert said[-1] == ("trial 1", True)
     lines = (path.parent / "trial-0001" / "logs" / "distill.jsonl").read_text().splitlines()
     assert max(json.loads(line)["step"] for line in lines) < 7
     assert 0 < ended[1].score <= 1
