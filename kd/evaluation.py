@@ -52,9 +52,11 @@ def score(spec: TaskSpec, table: EncodedTable, logits: Logits) -> dict[str, Any]
     gold = table.gold[spec.name][rows]
     scores = label_scores(spec, gold, predicted)
     if spec.kind == "classification":
-        # Rounded: another batch size must not rank rows otherwise that differ by rounding alone.
-        chances = softmax(predicted.astype(np.float64), axis=1).round(4)
-        scores["roc_auc"] = roc_auc(gold.argmax(axis=1), chances)
+        scores["roc_auc"] = None
+        if np.isfinite(predicted).all():  # a broken graph is scored before it is refused
+            # Rounded: another batch size must not rank rows otherwise that differ by rounding alone.
+            chances = softmax(predicted.astype(np.float64), axis=1).round(4)
+            scores["roc_auc"] = roc_auc(gold.argmax(axis=1), chances)
     if spec.name in logits.tokens:
         gold_rows, predicted_rows, has_level, _ = rationale_rows(spec, table, logits, rows)
         scores["rationale"] = rationale_report(gold_rows, predicted_rows, has_level)

@@ -7,9 +7,13 @@ import pytest
 from onnxruntime import InferenceSession
 from tokenizers import Tokenizer
 
+from data.encoding import encode_table
 from kd.export.build import export_run
 from kd.export.predict import answers_of
 from kd.page.build import make_page
+from student.encoders import load_tokenizer
+from student.model import StudentModel
+from student.onnx_int8 import write_int8
 
 PAIRS = [
     ("i am so sorry, what a sad day it was for us", "my dog of 3 years happened"),
@@ -26,9 +30,16 @@ SHOWN = """() => Object.fromEntries(Array.from(
 
 @pytest.fixture(scope="module")
 def in_bytes(run, tmp_path_factory):
-    """An export of the run, model.int8.onnx in it."""
+    """An export of the run with model.int8.onnx, written past kd export.
+
+    That would ask a random student for 98.5 % of its labels.
+    """
     folder = tmp_path_factory.mktemp("export") / "mine"
-    export_run(run.path, folder, ["fp32", "int8"])
+    export_run(run.path, folder, ["fp32"])
+    model = StudentModel.from_pretrained(run.student).eval()
+    train = run.load_splits()[0]["train"]
+    rows = encode_table(train, load_tokenizer(str(run.student)), model.specs, max_tokens=24)
+    write_int8(folder / "model.onnx", folder / "model.int8.onnx", model, rows)
     return folder
 
 
