@@ -88,9 +88,12 @@ def whole(place):
     handler = logging.Handler()
     handler.emit = lambda record: said.append(record.getMessage())
     logger = logging.getLogger("kd.stages.label")
+    level = logger.level  # other files silence it
+    logger.setLevel(logging.WARNING)
     logger.addHandler(handler)
     kd("run", place / "mine.yaml", "--runs", place / "runs")
     logger.removeHandler(handler)
+    logger.setLevel(level)
     return RunFolder(place / "runs" / "mine"), said
 
 
