@@ -54,7 +54,7 @@ def score(spec: TaskSpec, table: EncodedTable, logits: Logits) -> dict[str, Any]
     if spec.kind == "classification":
         scores["roc_auc"] = None
         if np.isfinite(predicted).all():  # a broken graph is scored before it is refused
-            # Rounded: another batch size must not rank rows otherwise that differ by rounding alone.
+            # Rounded: rows that differ by rounding alone must not be ranked by the batch size.
             chances = softmax(predicted.astype(np.float64), axis=1).round(4)
             scores["roc_auc"] = roc_auc(gold.argmax(axis=1), chances)
     if spec.name in logits.tokens:
