@@ -14,6 +14,7 @@ from kd.annealing import ScheduleName
 from kd.config_problems import nearest, sentences
 from student.heads import HeadKind, Pooling
 from student.word_encoders import below
+from teachers.speech import ESPEAK, WAV
 
 EMBEDDED = "embedded"
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -253,6 +254,31 @@ class Teacher(Model):
     training: Training = Training()
 
 
+class Speech(Settings):
+    """How a teacher's texts are spoken before it hears them."""
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        ESPEAK, description="reads a text on its standard input and writes the WAV file {wav}"
+    )
+    bark: str | None = Field(
+        None, description="folder or hub id of Suno's model, to speak in place of the command"
+    )
+    voice: str = Field("v2/en_speaker_6", description="of bark")
+    frames: int = Field(512, ge=1, description="of 10 ms, that are heard; the rest is left out")
+
+    @model_validator(mode="after")
+    def _writes_a_file(self) -> "Speech":
+        if not any(WAV in part for part in self.command[1:]):
+            raise ValueError(f"command: names no {WAV}: give it where the file's name belongs")
+        return self
+
+
+class SpeechTeacher(Teacher):
+    """A teacher that hears its task's texts spoken, on an Audio Spectrogram Transformer."""
+
+    speech: Speech
+
+
 class OutsideTeacher(Settings):
     """A teacher that runs elsewhere: a file holds what it says of the rows of its task."""
 
@@ -273,8 +299,8 @@ class Teachers(Teacher):
     )
     tasks: dict[str, Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]] = Field(
         {},
-        description="task → one mapping of differing settings a teacher, or of file and weight; "
-        "several: averaged",
+        description="task → one mapping of differing settings a teacher, with speech if it is to "
+        "hear, or of file and weight; several: averaged",
     )
 
     def of(self, task: str) -> dict[str, Teacher | OutsideTeacher]:
@@ -283,7 +309,7 @@ class Teachers(Teacher):
         found: dict[str, Teacher | OutsideTeacher] = {}
         for number, changes in enumerate(self.tasks.get(task, ({},))):
             name = task if number == 0 else f"{task}-{number + 1}"
-            kind = OutsideTeacher if "file" in changes else Teacher
+            kind = _kind_of(changes)
             settings = changes if "file" in changes else _merged(shared, changes)
             try:
                 found[name] = kind.model_validate(settings)
@@ -295,6 +321,15 @@ class Teachers(Teacher):
     def trained(self, task: str) -> dict[str, Teacher]:
         """Those of a task's teachers that are trained here."""
         return {name: one for name, one in self.of(task).items() if isinstance(one, Teacher)}
+
+    def reading(self, task: str) -> dict[str, Teacher]:
+        """Those of them that read the texts, and do not hear them."""
+        found = self.trained(task)
+        return {n: one for n, one in found.items() if not isinstance(one, SpeechTeacher)}
+
+    def hearing(self, task: str) -> dict[str, SpeechTeacher]:
+        """Those of them that hear the texts."""
+        return {n: one for n, one in self.of(task).items() if isinstance(one, SpeechTeacher)}
 
     def outside(self, task: str) -> dict[str, OutsideTeacher]:
         """Those of a task's teachers that run elsewhere."""
@@ -371,11 +406,11 @@ class Config(Settings):
         for name in self.teachers.tasks:
             if name not in self.tasks:
                 raise ValueError(f"teachers.tasks: {name!r} is no task{nearest(name, self.tasks)}")
-        known = [name for task in self.tasks for name in self.teachers.trained(task)]
+        known = [name for task in self.tasks for name in self.teachers.reading(task)]
         if self.student.start is not None and self.student.start not in known:
             raise ValueError(
                 f"student.start: {self.student.start!r}: choose from {known}, the teachers that "
-                f"are trained here"
+                f"are trained here and read"
             )
         return self
 
@@ -388,6 +423,13 @@ class Config(Settings):
     def student_seed(self) -> int:
         """The seed of the student's training."""
         return self.seed if self.training.seed is None else self.training.seed
+
+
+def _kind_of(changes: dict[str, Any]) -> type[Teacher] | type[OutsideTeacher]:
+    """The settings that a mapping in teachers.tasks is of."""
+    if "file" in changes:
+        return OutsideTeacher
+    return SpeechTeacher if "speech" in changes else Teacher
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -192,13 +192,18 @@ def selection_score(specs: Sequence[TaskSpec], table: EncodedTable, logits: Logi
 
 
 def dev_scorer(
-    specs: Sequence[TaskSpec], table: EncodedTable, accelerator: Accelerator
+    specs: Sequence[TaskSpec],
+    table: EncodedTable,
+    accelerator: Accelerator,
+    *,
+    batch_rows: int | None = None,
 ) -> Callable[[StudentModel], float]:
     """The function that scores a model on the dev rows during training, in its precision.
 
-    All processes must call it; each computes its share of the rows.
+    All processes must call it; each computes its share of the rows. batch_rows: read at once; by
+    default as many as about 8,000 tokens.
     """
-    batches = inference_batches(table, rows_with_gold(specs, table))
+    batches = inference_batches(table, rows_with_gold(specs, table), batch_rows=batch_rows)
     return lambda model: selection_score(
         specs,
         table,

@@ -29,8 +29,8 @@ OWN_STAGES = {"distill", "evaluate"}
 
 @dataclass(frozen=True)
 class RunFolder:
-    """runs/NAME: config.yaml, splits/, tokens/, teachers/, soft_targets/, student/, metrics.json,
-    predictions/, report/, logs/, and checkpoints/ while a training is unfinished.
+    """runs/NAME: config.yaml, splits/, tokens/, speech/, teachers/, soft_targets/, student/,
+    metrics.json, predictions/, report/, logs/, and checkpoints/ while a training is unfinished.
 
     shared: the folder of another run whose splits, tokens, teachers and soft targets are this
     one's too; None where it has its own.
@@ -90,6 +90,10 @@ class RunFolder:
     def tokens(self, name: str) -> Path:
         """The token ids of every row, by a hash of the rows, the tokenizer and max_tokens."""
         return self._source / "tokens" / name
+
+    def speech(self, name: str) -> Path:
+        """What teachers hear of the rows, by a hash of the rows and of how they are spoken."""
+        return self._source / "speech" / name
 
     def soft_targets(self, name: str) -> Path:
         """What a teacher says of every row."""
@@ -188,8 +192,10 @@ class RunFolder:
         return {name: float(found[1]) for name, found in lines.items() if len(found) > 1}
 
     def save_splits(self, table: DatasetDict, profile: dict[str, Any]) -> None:
-        """Write the splits and their profile as one folder, atomically; older rows' tokens go."""
-        shutil.rmtree(self._source / "tokens", ignore_errors=True)
+        """Write the splits and their profile as one folder, atomically; what was made of older
+        rows' texts goes."""
+        for made in ("tokens", "speech"):
+            shutil.rmtree(self._source / made, ignore_errors=True)
         with new_folder(self.splits) as folder:
             # One shard each: an empty split would otherwise have no file and could not be loaded.
             table.save_to_disk(str(folder), num_shards=dict.fromkeys(table, 1))

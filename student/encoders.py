@@ -27,6 +27,7 @@ from transformers import (
 from data.batches import to_device
 from data.errors import InputError
 from data.readers.dialogues import MARKS
+from student.audio import AST_TYPE, AUDIO_TYPE
 from student.dialogue import DIALOGUE_TYPE, DialogueConfig, on_sentences
 from student.unpadded import GROUP_SIZE, UNPADDED, UNPADDED_TYPES, encode_unpadded, length_groups
 from student.word_encoders import named_vectors, new_word_encoder, new_word_tokenizer, word_config
@@ -123,7 +124,11 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         return new_word_tokenizer(named)
     if named is not None:
         name = RANDOM_PIECES
-    load_encoder_config(name)
+    if load_encoder_config(name).model_type in (AST_TYPE, AUDIO_TYPE):
+        raise InputError(
+            f"encoder {name!r}: hears clips and reads no text: only a teacher with speech can use "
+            f"it"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(locate(name))
     except (OSError, ValueError) as error:

@@ -1,9 +1,11 @@
 """Building a teacher: a single-text classifier, or for empathy a bi-encoder."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from data.tasks import TaskSpec
-from student.encoders import load_encoder
+from student.audio import on_clips
+from student.encoders import load_encoder, set_dropout
 from student.heads import HeadKind, Pooling
 from student.model import StudentModel, new_student
 
@@ -48,3 +50,41 @@ def new_teacher(
     if seeker_is_frozen:
         model.freeze_context_encoder()
     return model
+
+
+def heard(spec: TaskSpec) -> TaskSpec:
+    """A task as a teacher answers it that hears the text alone: no context, nothing to quote."""
+    return replace(spec, has_context=False, has_rationale=False)
+
+
+def new_hearing_teacher(
+    spec: TaskSpec,
+    *,
+    encoder: str,
+    layers: Sequence[int] | None,
+    frames: int,
+    mean: float,
+    std: float,
+    head: HeadKind,
+    dropout: float,
+    encoder_dropout: float | None = None,
+) -> StudentModel:
+    """A model of one task on a pretrained Audio Spectrogram Transformer.
+
+    mean, std: of the features of the clips it learns from. Its clips are still to be attached
+    (student/audio.py). Raises InputError when the encoder is not there, or is no AST that hears
+    `frames` frames.
+    """
+    ast = load_encoder(encoder, layers)
+    if encoder_dropout is not None:
+        set_dropout(ast.config, encoder_dropout)
+    return new_student(
+        on_clips(ast, frames=frames, mean=mean, std=std),
+        [heard(spec)],
+        # A clip is one token, which any pooling gives.
+        pooling="cls",
+        head=head,
+        attention_heads=1,
+        dropout=dropout,
+        max_tokens=1,
+    )

@@ -1,29 +1,25 @@
 """Stage label: each teacher's soft targets of every row of its task, after an audit."""
 
 import logging
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 from datasets import Dataset, DatasetDict, concatenate_datasets
 
-from data.encoding import EncodedTable, Floats
+from data.encoding import Floats
 from data.sources import SPLITS
 from data.tables import gold_of
 from data.tasks import TaskSpec
 from kd.atomic import new_file
-from kd.config import Config, OutsideTeacher, Teacher
+from kd.config import Config, OutsideTeacher, SpeechTeacher, Teacher
 from kd.evaluation import known_rows
 from kd.gathering import gather_logits
 from kd.hardware import by_main_process, new_accelerator
-from kd.run_folder import RunFolder, check_model
+from kd.run_folder import RunFolder, check_model, content_key
 from kd.stages.teach import teach_key
+from kd.teacher_rows import asked_of, rows_to_label
 from kd.teacher_weights import check_covers_dev, covered
-from kd.tokens import encoded_rows
-from student.encoders import load_tokenizer
 from student.inference import inference_batches
-from student.model import StudentModel
 from teachers.audit import check_classes, findings
 from teachers.outside import file_fingerprint, outside_targets
 from teachers.soft_targets import SoftTargets, fingerprint, from_logits, save_soft_targets
@@ -46,7 +42,9 @@ def label_stage(config: Config, run: RunFolder) -> list[str]:
                 run.require(f"teach-{name}", key, "kd teach")
                 check_model(run.teacher(name), "kd teach")
                 check_classes(run.teacher(name), spec)
-                action = partial(_label, config, run, name, spec, table, profile["hash"], mark)
+                action = partial(
+                    _label, config, run, name, spec, settings, table, profile["hash"], mark
+                )
             if run.once(f"label-{name}", mark, action, result=run.soft_targets(name)):
                 ran.append(name)
     return ran
@@ -61,7 +59,10 @@ def teacher_mark(
     """
     if isinstance(settings, OutsideTeacher):
         return file_fingerprint(config.data.root_path / settings.file, table_hash)
-    return fingerprint(run.teacher(name), table_hash, config.data.max_tokens)
+    mark = fingerprint(run.teacher(name), table_hash, config.data.max_tokens)
+    if isinstance(settings, SpeechTeacher):
+        return content_key(mark, settings.speech.model_dump())
+    return mark
 
 
 def check_outside_teachers(config: Config, run: RunFolder) -> None:
@@ -90,37 +91,21 @@ def check_outside_teacher(
         check_covers_dev(name, spec, targets, dev["id"], gold_of(dev, spec.name))
 
 
-def rows_of(table: EncodedTable, spec: TaskSpec) -> npt.NDArray[np.int64]:
-    """The rows of a table of all tasks that have gold of this one, or that no task labels."""
-    known = {name: table.known(name) for name in table.gold}
-    return _asked_rows(known, table.contexts.lengths > 0, spec)
-
-
-def _asked_rows(
-    known: Mapping[str, npt.NDArray[np.bool_]], has_context: npt.NDArray[np.bool_], spec: TaskSpec
-) -> npt.NDArray[np.int64]:
-    """known: task → (N,) whether a row has gold of it; has_context: (N,)."""
-    unlabelled = ~np.any(list(known.values()), axis=0)
-    if spec.has_context:
-        unlabelled &= has_context
-    return np.flatnonzero(known[spec.name] | unlabelled)
-
-
 def _label(
     config: Config,
     run: RunFolder,
     name: str,
     spec: TaskSpec,
+    settings: Teacher,
     table: DatasetDict,
     table_hash: str,
     mark: str,
 ) -> None:
     accelerator = new_accelerator("fp32")
-    tokenizer = load_tokenizer(str(run.teacher(name)))
-    encoded = encoded_rows(config, run, table, table_hash, tokenizer, config.specs)
-    model = StudentModel.from_pretrained(run.teacher(name)).to(accelerator.device)
-    rows = rows_of(encoded, spec)
-    batches = inference_batches(encoded, rows)
+    asked = rows_to_label(config, run, name, spec, settings, table, table_hash)
+    spec, encoded, rows = asked.spec, asked.table, asked.rows
+    model = asked.model.to(accelerator.device)  # type: ignore[arg-type]
+    batches = inference_batches(encoded, rows, batch_rows=asked.batch_rows)
     logits = gather_logits(model, encoded, accelerator, batches=batches, progress=f"label {name}")
     if accelerator.is_main_process:
         dev = len(table["train"]) + np.arange(len(table["dev"]))
@@ -141,13 +126,9 @@ def _read_file(
 ) -> tuple[SoftTargets, int]:
     """What a teacher's file says of the rows that its task asks about, and how many other ids."""
     rows = concatenate_datasets([table[split] for split in SPLITS])
-    known = {
-        one.name: np.asarray(np.isfinite(gold_of(rows, one.name)).all(axis=1))
-        for one in config.specs
-    }
-    has_context = np.array([bool(context) for context in rows["context"]])
-    asked = _asked_rows(known, has_context, spec)
-    is_train = known[spec.name] & (np.arange(len(rows)) < len(table["train"]))
+    asked = asked_of(config, spec, rows)
+    is_known = np.isfinite(gold_of(rows, spec.name)).all(axis=1)
+    is_train = is_known & (np.arange(len(rows)) < len(table["train"]))
     return outside_targets(
         config.data.root_path / settings.file, spec, list(rows["id"]),
         asked=asked, required=np.flatnonzero(is_train), fingerprint=mark,

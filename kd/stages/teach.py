@@ -12,7 +12,7 @@ import numpy.typing as npt
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from datasets import DatasetDict
-from transformers import PreTrainedTokenizerBase
+from transformers import ASTFeatureExtractor, PreTrainedTokenizerBase
 
 from data.encoding import EncodedTable
 from data.plan import BatchPlan, Sampling, make_plan
@@ -27,19 +27,17 @@ from kd.losses import TaskLoss
 from kd.run_folder import RunFolder, content_key, model_files
 from kd.run_log import RunLog
 from kd.target_loss import target_loss
-from kd.tokens import by_split, encoded_rows
+from kd.teacher_rows import rows_to_teach
+from kd.tokens import by_split
 from kd.training import Recipe, Trained, train
 from student.encoders import (
     RANDOM_PIECES,
-    check_length,
     load_encoder_config,
-    load_tokenizer,
     locate,
     sentence_encoder,
 )
 from student.model import StudentModel
 from student.word_encoders import named_vectors
-from teachers.building import new_teacher
 
 
 def teach_stage(config: Config, run: RunFolder) -> list[str]:
@@ -101,28 +99,12 @@ def _teach(
     table_hash: str,
     key: str,
 ) -> None:
-    encoder = config.data.encoder(settings.encoder)
-    check_length(encoder, config.data.max_tokens)
     accelerator = new_accelerator(settings.training.precision)
-    tokenizer = load_tokenizer(encoder)
-    encoded = by_split(encoded_rows(config, run, table, table_hash, tokenizer, [spec]), table)
+    taught = rows_to_teach(config, run, spec, settings, table, table_hash)
+    spec, encoded = taught.spec, by_split(taught.table, table)
     dev = encoded["dev"].take(np.flatnonzero(encoded["dev"].known(spec.name)))
     set_seed(config.seed)
-    model = new_teacher(
-        spec,
-        encoder=encoder,
-        layers=settings.layers,
-        seeker_is_frozen=settings.seeker_encoder == "frozen",
-        pooling=settings.pooling,
-        head=settings.head,
-        attention_heads=settings.attention_heads,
-        attention_talking=settings.attention_talking,
-        attention_dense=settings.attention_dense,
-        dropout=settings.dropout,
-        encoder_dropout=settings.encoder_dropout,
-        max_tokens=config.data.max_tokens,
-        normalize=config.data.normalize,
-    )
+    model = taught.new_model()
     training = settings.training
     plan = plan_of(training, encoded["train"], [spec], config.seed)
     losses = {spec.name: teacher_loss(config, spec, training, encoded["train"])}
@@ -142,14 +124,14 @@ def _teach(
                 steps=plan.steps,
                 comparisons=log.gradients,
             ),
-            dev_scorer([spec], dev, accelerator),
+            dev_scorer([spec], dev, accelerator, batch_rows=taught.batch_rows),
             recipe(training, plan),
             accelerator,
             checkpoints=checkpoints,
             log=log,
             title=f"teacher {name}",
         )
-    save_model(model, tokenizer, run.teacher(name), trained, accelerator)
+    save_model(model, taught.reader, run.teacher(name), trained, accelerator)
 
 
 def new_checkpoints(config: Config, run: RunFolder, training: str, key: str) -> Checkpoints:
@@ -259,14 +241,17 @@ def recipe(training: Training, plan: BatchPlan) -> Recipe:
 
 def save_model(
     model: StudentModel,
-    tokenizer: PreTrainedTokenizerBase,
+    reader: PreTrainedTokenizerBase | ASTFeatureExtractor,
     folder: Path,
     trained: Trained,
     accelerator: Accelerator,
 ) -> None:
-    """Write a model's folder atomically, with its best weights and how its training ended."""
+    """Write a model's folder atomically, with its best weights and how its training ended.
+
+    reader: what makes of texts, or of clips, what the model sees.
+    """
     if accelerator.is_main_process:
         with new_folder(folder) as temporary:
             model.save_pretrained(temporary, state_dict=trained.weights)
-            tokenizer.save_pretrained(temporary)
+            reader.save_pretrained(temporary)
             (temporary / "training.json").write_text(trained.as_json(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Tests of kd.stages.label: which rows a teacher is asked about."""
+"""Tests of kd.teacher_rows: which rows a teacher is asked about."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from data.encoding import EncodedTable
 from data.ragged import Ragged
-from kd.stages.label import rows_of
+from kd.teacher_rows import rows_of
 
 UNKNOWN, SAD = [math.nan, math.nan], [1.0, 0.0]
 
