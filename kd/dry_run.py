@@ -20,6 +20,7 @@ from kd.stages.data import read_tables
 from kd.stages.distill import needs_teachers
 from kd.stages.label import check_outside_teacher
 from kd.stages.teach import plan_of
+from kd.teacher_rows import check_speaker
 from student.encoders import load_encoder, load_tokenizer
 
 # The share of a large matmul's rate that a training comes to, evaluations and small batches
@@ -41,6 +42,14 @@ def describe(out: Console, config: Config) -> None:
         for name, settings in config.teachers.outside(spec.name).items():
             check_outside_teacher(config, spec, name, settings, table)
             out.print(f"teacher {name} runs outside: {settings.file}", markup=False)
+        for name, hearing in config.teachers.hearing(spec.name).items():
+            check_speaker(config, hearing)
+            texts = sum(map(len, table.values()))
+            out.print(
+                f"teacher {name} hears speech: at most {texts:,} texts are spoken first; neither "
+                f"they nor its training are counted below",
+                markup=False,
+            )
     shown = Table(box=None, pad_edge=False)
     for column in ("training", "rows", "epochs", "steps", "tokens seen", "minutes (about)"):
         shown.add_column(column, justify="left" if column == "training" else "right")
@@ -96,14 +105,14 @@ def _share_of(task: str, rows: EncodedTable, plan: BatchPlan) -> tuple[str, str,
 
 
 def _trainings(config: Config) -> Iterator[tuple[str, list[TaskSpec], Model, Training]]:
-    """(title, tasks, model, settings) of each training of a run."""
+    """(title, tasks, model, settings) of each training of a run whose model reads."""
     if needs_teachers(config) or config.student.start is not None:
         for spec in config.specs:
-            for name, teacher in config.teachers.trained(spec.name).items():
+            for name, teacher in config.teachers.reading(spec.name).items():
                 yield f"teacher {name}", [spec], teacher, teacher.training
     student: Model = config.student
     for spec in config.specs:
-        start = config.teachers.trained(spec.name).get(config.student.start or "")
+        start = config.teachers.reading(spec.name).get(config.student.start or "")
         if start is not None:
             student = student.model_copy(update={"encoder": start.encoder})
     yield "student", config.specs, student, config.training

@@ -52,8 +52,8 @@ def faithfulness_by_model(
     """task → model → `faithfulness` on test, of every classification with rationales.
 
     encoded, answers: the test rows as the student reads them, and what it says of them. The
-    teachers that were trained here run again; one alone is called teacher, several have their
-    names. Regressions with rationales are left out: they have no probability of a class. All
+    teachers that were trained here and read run again; one alone is called teacher, several have
+    their names. Regressions with rationales are left out: they have no probability of a class. All
     processes must call it.
     """
     found: dict[str, dict[str, Scores]] = {}
@@ -67,7 +67,7 @@ def faithfulness_by_model(
                 seed=config.seed, batch_rows=batch_rows,
             )
         }  # fmt: skip
-        names = list(config.teachers.trained(spec.name)) if with_teachers else []
+        names = list(config.teachers.reading(spec.name)) if with_teachers else []
         are_several = len(config.teachers.of(spec.name)) > 1
         for name in names:
             tokenizer = load_tokenizer(str(run.teacher(name)))

@@ -25,7 +25,9 @@ from kd.tokens import encoded_rows
 from student.audio import AudioModel, Features, check_frames
 from student.encoders import check_length, load_encoder_config, load_tokenizer
 from student.model import StudentModel
+from teachers.bark import check_bark
 from teachers.building import heard, new_hearing_teacher, new_teacher
+from teachers.speech import check_command
 
 # Clips a forward pass of inference.
 BATCH_CLIPS = 32
@@ -89,6 +91,16 @@ def rows_to_teach(
     )
     encoded = encoded_rows(config, run, table, table_hash, tokenizer, [spec])
     return Taught(spec, encoded, new_model, tokenizer)
+
+
+def check_speaker(config: Config, settings: SpeechTeacher) -> None:
+    """Raise InputError when a hearing teacher's encoder or speaker is not there, or don't fit."""
+    about = load_encoder_config(config.data.encoder(settings.encoder))
+    check_frames(about, settings.speech.frames)
+    if settings.speech.bark is not None:
+        check_bark(settings.speech.bark)
+    else:
+        check_command(settings.speech.command)
 
 
 def _clips_to_teach(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
-from transformers import BarkModel, BarkProcessor
+from transformers import BarkConfig, BarkModel, BarkProcessor
 
 from data.errors import InputError
 from teachers.speech import RATE, Clip, resampled
@@ -34,6 +34,21 @@ def joined(clips: Sequence[Clip], rate: int) -> Clip:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
 
 
+def check_bark(name: str) -> None:
+    """Raise InputError when there is no Bark by a folder or hub id."""
+    try:
+        BarkConfig.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise _missing(name, error) from None
+
+
+def _missing(name: str, error: Exception) -> InputError:
+    return InputError(
+        f"speech.bark: {name!r} can't be loaded: {str(error).splitlines()[0]}: give a folder of "
+        f"it, or a hub id and a network"
+    )
+
+
 def load_bark(name: str) -> tuple[BarkProcessor, BarkModel]:
     """Bark's processor and model by a folder or hub id, on a GPU where there is one.
 
@@ -43,11 +58,7 @@ def load_bark(name: str) -> tuple[BarkProcessor, BarkModel]:
         processor = BarkProcessor.from_pretrained(name)
         model = BarkModel.from_pretrained(name)
     except (OSError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(
-            f"speech.bark: {name!r} can't be loaded: {first}: give a folder of it, or a hub id "
-            f"and a network"
-        ) from None
+        raise _missing(name, error) from None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return processor, model.to(device).eval()  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ from kd.config_file import dump_config
 from kd.report.answers import FinishedRun, read_run
 from kd.report.card import model_card
 from kd.report.controls import controls_section
-from kd.report.cost import cost_section, measure, outside_teachers, systems_of
+from kd.report.cost import cost_section, hearing_teachers, measure, outside_teachers, systems_of
 from kd.report.examples import disagreements, examples_of
 from kd.report.exported import exported_systems
 from kd.report.interference import interference_section
@@ -61,7 +61,8 @@ def make_report(
     systems = [*systems_of(finished, rows, named), *exported_systems(finished)]
     with_teachers = finished.has_teachers or needs_teachers(finished.config)
     outside = outside_teachers(finished) if with_teachers else ()
-    cost = measure(systems, finished.test, seed, outside)
+    hearing = hearing_teachers(finished) if with_teachers else ()
+    cost = measure(systems, finished.test, seed, outside, hearing)
     verdict = verdict_section(finished, rows, cost)
     study = f"kd study {finished.shown_config} --arms single,multi,annealed --seeds 3"
     sections = [

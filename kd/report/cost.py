@@ -46,7 +46,8 @@ def systems_of(
 ) -> list[System]:
     """The teachers, where the run has them, the student, and the students of other runs by name.
 
-    What teachers that run elsewhere cost is unknown: with one of them the teachers are no system.
+    What teachers that run elsewhere cost is unknown, and what speaking to those that hear costs is
+    not measured: with one of them the teachers are no system.
     rows: the verdicts. Raises InputError when a teacher's folder is gone.
     """
     main = [row.compared for row in rows if row.measure != RATIONALE]
@@ -57,7 +58,7 @@ def systems_of(
 
     student = mean([compared.second.value if compared else None for compared in main])
     found = [System("student", [finished.run.student], student)]
-    if finished.has_teachers and not outside_teachers(finished):
+    if finished.has_teachers and not (outside_teachers(finished) or hearing_teachers(finished)):
         names = [n for task in finished.tasks for n in finished.config.teachers.of(task)]
         folders = [finished.run.teacher(name) for name in names]
         for folder in folders:
@@ -75,14 +76,23 @@ def outside_teachers(finished: FinishedRun) -> list[str]:
     return [name for task in finished.tasks for name in finished.config.teachers.outside(task)]
 
 
+def hearing_teachers(finished: FinishedRun) -> list[str]:
+    """The teachers that hear the texts spoken."""
+    return [name for task in finished.tasks for name in finished.config.teachers.hearing(task)]
+
+
 def measure(
-    systems: Sequence[System], test: Dataset, seed: int, outside: Sequence[str] = ()
+    systems: Sequence[System],
+    test: Dataset,
+    seed: int,
+    outside: Sequence[str] = (),
+    hearing: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Each system's size, and its times on this machine on rows drawn from the test split.
 
     Latency: milliseconds of one pair through all models of a system, tokenizing left out.
     Throughput: pairs a second in batches of 32. The systems take turns row by row.
-    outside: the teachers whose cost is unknown.
+    outside: the teachers whose cost is unknown. hearing: those that hear the texts spoken.
     """
     pairs = _pairs(test, seed)
     loaded = [
@@ -109,7 +119,7 @@ def measure(
     mark_front(rows)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return {"systems": rows, "device": device, "threads": torch.get_num_threads(),
-            "pairs": len(pairs), "outside": list(outside)}  # fmt: skip
+            "pairs": len(pairs), "outside": list(outside), "hearing": list(hearing)}  # fmt: skip
 
 
 class _Loaded:
@@ -197,6 +207,11 @@ def cost_section(cost: dict[str, Any]) -> Section:
         sentences.append(
             f"The teachers are left out: {listed(cost['outside'])} ran outside, and what they cost "
             "is unknown."
+        )
+    if cost.get("hearing"):
+        sentences.append(
+            f"The teachers are left out: {listed(cost['hearing'])} heard the texts spoken, and "
+            "what speaking costs is not measured."
         )
     if len(points) < len(cost["systems"]):
         sentences.append("A system is left out where the score of one of its tasks is undefined.")

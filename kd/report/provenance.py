@@ -47,7 +47,10 @@ def _teacher(finished: FinishedRun, name: str) -> tuple[str, str]:
                for n, one in finished.config.teachers.outside(task).items()}  # fmt: skip
     weights = finished.metrics.get("teacher_weights", {})
     weight = next((found[name] for found in weights.values() if name in found), None)
-    where = f"outside: {Path(outside[name].file).name}" if name in outside else "here"
+    hearing = [n for task in finished.tasks for n in finished.config.teachers.hearing(task)]
+    where = "here, on speech" if name in hearing else "here"
+    if name in outside:
+        where = f"outside: {Path(outside[name].file).name}"
     return where, number(weight)
 
 

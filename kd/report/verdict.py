@@ -229,5 +229,6 @@ def _cost_table(cost: dict[str, Any]) -> Table:
             )
             for row in cost["systems"]
         ]
-        + [(f"teacher {plain(name)}", "outside", *5 * [""]) for name in cost.get("outside", ())],
+        + [(f"teacher {plain(name)}", where, *5 * [""])
+           for where in ("outside", "hearing") for name in cost.get(where, ())],
     )  # fmt: skip

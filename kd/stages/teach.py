@@ -27,7 +27,7 @@ from kd.losses import TaskLoss
 from kd.run_folder import RunFolder, content_key, model_files
 from kd.run_log import RunLog
 from kd.target_loss import target_loss
-from kd.teacher_rows import rows_to_teach
+from kd.teacher_rows import check_speaker, rows_to_teach
 from kd.tokens import by_split
 from kd.training import Recipe, Trained, train
 from student.encoders import (
@@ -43,6 +43,11 @@ from student.word_encoders import named_vectors
 def teach_stage(config: Config, run: RunFolder) -> list[str]:
     """Fine-tune each teacher that is not there already; the names of those that ran."""
     table, profile = run.load_splits()
+    for spec in config.specs:
+        for name, hearing in config.teachers.hearing(spec.name).items():
+            key = teach_key(config, spec, hearing, profile["hash"])
+            if not run.has_finished(f"teach-{name}", key):  # before others are trained
+                check_speaker(config, hearing)
     ran = []
     for spec in config.specs:
         for name, settings in config.teachers.trained(spec.name).items():
