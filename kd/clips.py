@@ -56,17 +56,17 @@ def clip_features(
     """(N, F, M) log mel features, memory-mapped; those of the given rows are there, others may be.
 
     Every process of the run must call it: the main one has what is missing spoken, all wait for
-    it. A kill costs the clips of one chunk. Raises InputError as the speaker does.
+    it. Raises InputError as the speaker does.
     """
     bins, frames = extractor.num_mel_bins, extractor.max_length
     folder = run.speech(content_key(table_hash, speech.model_dump(), bins))
     texts = concatenate_datasets([table[split] for split in SPLITS]).select_columns(["id", "text"])
     shape = (len(texts), frames, bins)
-    by_main_process(lambda: _write_missing(folder, texts, shape, speech, extractor, rows))
+    by_main_process(lambda: speak_missing(folder, texts, shape, speech, extractor, rows))
     return np.load(folder / "features.npy", mmap_mode="r")  # type: ignore[no-any-return]
 
 
-def _write_missing(
+def speak_missing(
     folder: Path,
     texts: Dataset,
     shape: tuple[int, int, int],
@@ -74,6 +74,10 @@ def _write_missing(
     extractor: ASTFeatureExtractor,
     rows: RowNumbers,
 ) -> None:
+    """Have those of the rows spoken whose features, of all (N, F, M), a folder does not hold yet.
+
+    A kill costs the clips of one chunk. Raises InputError as the speaker does.
+    """
     place, mark = folder / "features.npy", folder / "done.npy"
     is_begun = mark.is_file() and place.is_file()
     done = np.load(mark) if is_begun else np.zeros(len(texts), dtype=bool)
@@ -82,7 +86,7 @@ def _write_missing(
         return
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob("wav-*"):  # by a kill
-        shutil.rmtree(left)
+        shutil.rmtree(left, ignore_errors=True)
     # A row that was not asked for is a hole in the file and takes no room.
     mode: Literal["r+", "w+"] = "r+" if is_begun else "w+"
     features = np.lib.format.open_memmap(place, mode=mode, dtype=np.float16, shape=shape)

@@ -117,11 +117,12 @@ def _clips_to_teach(
     extractor = new_extractor(about.num_mel_bins, settings.speech.frames)
     _, clips = _clips(config, run, spec, settings, table, table_hash, extractor)
     is_known = np.isfinite(gold_of(table["train"], spec.name)).all(axis=1)
-    mean, std = statistics(clips, np.flatnonzero(is_known))
-    if std == 0:
+    first, *others = known = np.flatnonzero(is_known)
+    if others and all(np.array_equal(clips[first], clips[other]) for other in others):
         raise InputError(
-            f"speech: all clips of task {spec.name!r} are silent: give another speaker"
+            f"speech: all clips of task {spec.name!r} are the same: give another command or voice"
         )
+    mean, std = statistics(clips, known)
 
     def new_model() -> StudentModel:
         model = new_hearing_teacher(

@@ -1,18 +1,21 @@
 """Tests of kd.clips: a run's texts spoken once and kept as features."""
 
+import random
 import sys
 import warnings
 
 import numpy as np
 import pytest
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, concatenate_datasets
 from transformers import ASTFeatureExtractor
 
 from data.errors import InputError
-from kd.clips import CHUNK, clip_features, clip_table, new_extractor, statistics
+from data.sources import SPLITS
+from kd.clips import clip_features, clip_table, new_extractor, speak_missing, statistics
 from kd.config import Speech
 from kd.run_folder import RunFolder
 from teachers.speech import RATE, spoken
+from tests.killing import run_until_whole
 
 FRAMES, BINS = 24, 32
 # Writes a tone whose pitch is the text's last word, and the text's first word to a list; one
@@ -99,22 +102,43 @@ def test_only_the_rows_asked_for_are_spoken_and_each_once(run, speech, extractor
     assert said(tmp_path) == []
 
 
-def test_it_goes_on_after_a_failure_with_the_chunk_at_hand(run, speech, extractor, tmp_path):
+def test_it_goes_on_after_a_failure_with_the_chunk_at_hand(
+    run, speech, extractor, tmp_path, monkeypatch
+):
     """What a kill leaves is what a failure leaves: whole chunks, and at most clips beside them."""
-    table = table_of(train=CHUNK + 6)
-    (tmp_path / "bad").write_text(f"r{CHUNK + 3}")
-    with pytest.raises(InputError, match=rf"row 'r{CHUNK + 3}': speech.command"):
-        features(run, speech, extractor, range(CHUNK + 6), table)
+    monkeypatch.setattr("kd.clips.CHUNK", 4)
+    table = table_of(train=10)
+    (tmp_path / "bad").write_text("r7")
+    with pytest.raises(InputError, match=r"row 'r7': speech.command"):
+        features(run, speech, extractor, range(10), table)
     said(tmp_path)
     (made,) = (run.path / "speech").iterdir()
     (made / "wav-of-a-kill").mkdir()
     (tmp_path / "bad").unlink()
-    found = features(run, speech, extractor, range(CHUNK + 6), table)
-    assert said(tmp_path) == sorted(f"r{CHUNK + more}" for more in range(6))
+    found = features(run, speech, extractor, range(10), table)
+    assert said(tmp_path) == sorted(f"r{4 + more}" for more in range(6))
     other = RunFolder(tmp_path / "other")
-    whole = features(other, speech, extractor, range(CHUNK + 6), table)
+    whole = features(other, speech, extractor, range(10), table)
     assert found.tobytes() == whole.tobytes()
     assert sorted(path.name for path in made.iterdir()) == ["done.npy", "features.npy"]
+
+
+def test_killed_at_any_point_it_comes_to_the_same_end(speech, extractor, tmp_path, monkeypatch):
+    monkeypatch.setattr("kd.clips.CHUNK", 2)
+    table = table_of()
+    texts = concatenate_datasets([table[split] for split in SPLITS])
+    shape, rows = (6, FRAMES, BINS), np.arange(6)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    speak_missing(whole, texts, shape, speech, extractor, rows)
+    chance = random.Random(3)
+    kills = run_until_whole(
+        lambda: speak_missing(killed, texts, shape, speech, extractor, rows),
+        lambda: chance.randrange(40),
+    )
+    assert kills > 2
+    for name in ("features.npy", "done.npy"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    assert not list(killed.glob("wav-*"))
 
 
 def test_other_rows_or_another_voice_are_spoken_anew(run, speech, extractor, tmp_path):

@@ -340,3 +340,41 @@ def test_an_attention_that_can_not_be_is_refused_by_name(load, settings, message
         load(f"{MINE}student: {settings}\n")
     with pytest.raises(InputError, match=rf"teachers\.tasks\.mood\.0.*{message}"):
         load(f"{MINE}teachers: {{tasks: {{mood: [{settings}]}}}}\n")
+
+
+def test_a_teacher_may_hear_beside_those_that_read(load):
+    given = "{speech: {frames: 64}, encoder: ast, dropout: 0.2}"
+    teachers = load(f"{MINE}teachers: {{tasks: {{mood: [{{}}, {given}]}}}}\n").teachers
+    assert list(teachers.reading("mood")) == ["mood"]
+    (hearing,) = teachers.hearing("mood").values()
+    assert (hearing.encoder, hearing.dropout, hearing.speech.frames) == ("ast", 0.2, 64)
+    assert hearing.speech.command == ("espeak-ng", "-w", "{wav}", "--stdin")
+    assert list(teachers.trained("mood")) == ["mood", "mood-2"]
+
+
+def test_a_teacher_that_reads_has_the_settings_it_had_before_others_could_hear(load):
+    """Its key is made of them: one more would have every old run train its teachers again."""
+    assert "speech" not in load().teachers.trained("mood")["mood"].model_dump()
+    assert "speech" not in dump_config(load())
+
+
+@pytest.mark.parametrize(
+    ("speech", "message"),
+    [
+        ("{frame: 64}", r"mood\.0\.speech\.frame: unknown key 'frame': did you mean 'frames'"),
+        ("{command: [say]}", r"names no \{wav\}: give it where the file's name belongs"),
+        ("{command: []}", r"mood\.0\.speech\.command"),
+        ("{frames: 0}", r"mood\.0\.speech\.frames"),
+    ],
+)
+def test_a_wrong_setting_of_speech_is_named(load, speech, message):
+    with pytest.raises(InputError, match=message):
+        load(f"{MINE}teachers: {{tasks: {{mood: [{{speech: {speech}}}]}}}}\n")
+
+
+def test_a_student_cannot_start_from_a_teacher_that_hears(load):
+    text = (
+        f"{MINE}teachers: {{tasks: {{mood: [{{speech: {{}}}}, {{}}]}}}}\nstudent: {{start: mood}}\n"
+    )
+    with pytest.raises(InputError, match=r"student.start: 'mood': choose from \['mood-2'\]"):
+        load(text)
