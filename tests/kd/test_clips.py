@@ -135,7 +135,7 @@ def test_killed_at_any_point_it_comes_to_the_same_end(speech, extractor, tmp_pat
         lambda: speak_missing(killed, texts, shape, speech, extractor, rows),
         lambda: chance.randrange(40),
     )
-    assert kills > 2
+    assert kills > 1
     for name in ("features.npy", "done.npy"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
     assert not list(killed.glob("wav-*"))
