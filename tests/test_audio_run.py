@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -183,7 +184,7 @@ def test_its_soft_targets_are_mixed_with_those_of_one_that_reads(mixed):
     for name, line in lines.items():
         row = numbers[name]
         expected = 0.25 * softmax(reads.logits[row]) + 0.75 * softmax(hears.logits[row])
-        assert float(line["p_glad"]) == pytest.approx(expected[1], abs=1e-4)
+        assert float(line["p(glad)"]) == pytest.approx(expected[1], abs=1e-4)
 
 
 def test_the_report_says_that_it_hears_and_leaves_teachers_out_of_the_costs(mixed):

@@ -1,9 +1,22 @@
-"""Tests of teachers.bark: sentences spoken one by one and joined. A stand-in is Bark here."""
+"""Tests of teachers.bark: sentences spoken one by one and joined. A stand-in is Bark here,
+or a Bark with random weights."""
+
+import json
 
 import numpy as np
 import pytest
 import torch
-from transformers import BarkModel, BarkProcessor
+from transformers import (
+    BarkCoarseConfig,
+    BarkConfig,
+    BarkFineConfig,
+    BarkModel,
+    BarkProcessor,
+    BarkSemanticConfig,
+    BertTokenizerFast,
+    EncodecConfig,
+)
+from transformers.models.bark.generation_configuration_bark import BarkGenerationConfig
 
 from data.errors import InputError
 from teachers.bark import check_bark, joined, load_bark, sentences, spoken_by_bark
@@ -110,3 +123,49 @@ def test_a_voice_that_bark_does_not_have_is_named(speaker):
 def test_a_bark_that_is_not_there_is_named(look, tmp_path):
     with pytest.raises(InputError, match=r"speech.bark: '.*empty' can't be loaded: .*: give a"):
         look(str(tmp_path / "empty"))
+
+
+@pytest.fixture
+def random_bark(tmp_path):
+    """The folder of a Bark of transformers with random weights, 8 hidden units, and one voice."""
+    sizes = {"num_layers": 1, "num_heads": 2, "hidden_size": 8, "block_size": 1024}
+    kinds = (
+        BarkSemanticConfig(input_vocab_size=129_600, output_vocab_size=10_048, **sizes),
+        BarkCoarseConfig(input_vocab_size=12_096, output_vocab_size=12_096, **sizes),
+        BarkFineConfig(input_vocab_size=1056, output_vocab_size=1056, **sizes),
+        EncodecConfig(num_filters=4, num_lstm_layers=1),
+    )
+    names = ("semantic_config", "coarse_acoustics_config", "fine_acoustics_config", "codec_config")
+    config = BarkConfig(**{n: k.to_dict() for n, k in zip(names, kinds, strict=True)})
+    torch.manual_seed(0)
+    BarkModel(config).save_pretrained(tmp_path)
+    drawn = BarkGenerationConfig()
+    drawn.semantic_config.max_new_tokens = 20
+    settings = {k: v.to_dict() if hasattr(v, "to_dict") else v for k, v in vars(drawn).items()}
+    (tmp_path / "generation_config.json").write_text(json.dumps(settings, default=str))
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "so", "sad"]
+    BertTokenizerFast(vocab={p: n for n, p in enumerate(pieces)}).save_pretrained(tmp_path)
+    random = np.random.default_rng(0)
+    prompts = {
+        "semantic_prompt": random.integers(0, 9999, 50),
+        "coarse_prompt": random.integers(0, 1023, (2, 75)),
+        "fine_prompt": random.integers(0, 1023, (8, 75)),
+    }
+    for name, values in prompts.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    voices = {"repo_or_path": "", "v2/en_speaker_6": {name: f"{name}.npy" for name in prompts}}
+    (tmp_path / "speaker_embeddings_path.json").write_text(json.dumps(voices))
+    return tmp_path
+
+
+def test_a_bark_of_transformers_speaks_with_a_voice(random_bark):
+    """Without its real weights it babbles, but through all four of its models."""
+    check_bark(str(random_bark))
+    texts = ["So sad. So.", "so"]
+    first, second = (
+        list(spoken_by_bark(texts, str(random_bark), "v2/en_speaker_6", samples=10**6))
+        for _ in range(2)
+    )
+    assert [clip.tobytes() for clip in first] == [clip.tobytes() for clip in second]
+    assert len(first[0]) > len(first[1]) + 4000
+    assert all(np.isfinite(clip).all() and np.abs(clip).max() > 0 for clip in first)
