@@ -13,6 +13,7 @@ from data.errors import InputError
 from data.ragged import Ragged
 from kd.config import Config
 from kd.run_folder import RunFolder
+from kd.stages.label import teacher_mark
 from kd.teacher_rows import check_speaker, rows_of, rows_to_label, rows_to_teach
 
 UNKNOWN, SAD = [math.nan, math.nan], [1.0, 0.0]
@@ -151,3 +152,13 @@ def test_a_speaker_is_checked_before_any_text_is_spoken(hear):
         speech = settings.speech.model_copy(update=changes)
         with pytest.raises(InputError, match=said):
             check_speaker(config, settings.model_copy(update={"speech": speech}))
+
+
+def test_soft_targets_of_another_voice_are_not_taken_for_those_of_this(hear):
+    config, run, settings, _, taught = hear()
+    taught.new_model().save_pretrained(run.teacher("mood"))
+    mark = teacher_mark(config, run, "mood", settings, "hash")
+    louder = settings.speech.model_copy(update={"command": ("louder", "{wav}")})
+    other = settings.model_copy(update={"speech": louder})
+    assert teacher_mark(config, run, "mood", settings, "hash") == mark
+    assert teacher_mark(config, run, "mood", other, "hash") != mark
