@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from student.int8_weights import LEVELS, WEIGHT_MAX, Moments, Steps, choose_steps, round_weights
+from student.int8_weights import UNIT, WEIGHT_MAX, Moments, choose_steps, round_weights
 
 INTEGER_MATMUL = "MatMulIntegerToFloat"
 DOMAIN = "com.microsoft"
@@ -19,9 +19,9 @@ DOMAIN = "com.microsoft"
 GROUP = 32
 SHARED = {
     "bytes.one": np.float32(1),
-    "bytes.high": np.float32(LEVELS + 1),
+    "bytes.high": np.float32(UNIT),
     "bytes.zero": np.uint8(0),
-    "bytes.middle": np.uint8(128),
+    "bytes.middle": np.uint8(UNIT // 2),
 }
 
 
@@ -48,82 +48,60 @@ def add_constants(graph: Any, values: Mapping[str, Any]) -> None:
     )
 
 
-def add_layers(graph: Any, prefix: str, layers: Sequence[Linear], moments: Moments) -> Steps:
-    """Add the constants of layers that read the same inputs, as one layer; the inputs' steps."""
+def add_layers(graph: Any, prefix: str, layers: Sequence[Linear], moments: Moments) -> None:
+    """Add the constants of layers that read the same inputs, as one layer."""
     together = np.concatenate([layer.weights.T for layer in layers]).astype(np.float64)
-    # A layer that widens has the most weights, and loses least by inputs of one byte.
-    widens = any(layer.weights.shape[0] < layer.weights.shape[1] for layer in layers)
-    steps = choose_steps(moments, together, fine=not widens)
-    columns, copies = steps.layout
-    before = LEVELS * copies  # the second column of an input begins where the first is full
+    steps = choose_steps(moments, together)
     rounded, scale, constant = round_weights(moments, steps, together)
     widths = [layer.weights.shape[1] for layer in layers]
     constant += np.concatenate([layer.bias for layer in layers])
     constants: dict[str, Any] = {
-        "more": columns[together.shape[1] :],
-        "inverse": (1 / steps.step)[columns].astype(np.float32),
-        "start": ((-steps.low / steps.step)[columns] - before).astype(np.float32),
-        "bytes": np.ascontiguousarray(rounded.T[columns]),
+        "inverse": (1 / steps.step).astype(np.float32),
+        "start": (-steps.low / steps.step).astype(np.float32),
+        "bytes": np.ascontiguousarray(rounded.T),
         "scale": scale,
         "constant": constant,
         "widths": np.array(widths, dtype=np.int64),
     }
     add_constants(graph, {f"{prefix}.{name}": each for name, each in constants.items()})
-    return steps
 
 
-def count_inputs(source: str, prefix: str, steps: Steps) -> list[Any]:
-    """Nodes that write a tensor's values in steps: SOURCE.bytes, and SOURCE.rest where fine."""
+def count_inputs(source: str, prefix: str) -> list[Any]:
+    """Nodes that write a tensor's values in steps: SOURCE.bytes in units, SOURCE.rest of them."""
     from onnx import helper
 
-    wide = source
-    nodes = []
-    if (steps.columns > 1).any():
-        wide = f"{source}.wide"
-        nodes = [
-            helper.make_node("Gather", [source, f"{prefix}.more"], [f"{source}.more"], axis=-1),
-            helper.make_node("Concat", [source, f"{source}.more"], [wide], axis=-1),
-        ]
-    nodes += [
-        helper.make_node("Mul", [wide, f"{prefix}.inverse"], [f"{source}.scaled"]),
-        helper.make_node("Add", [f"{source}.scaled", f"{prefix}.start"], [f"{source}.steps"]),
+    steps, high = f"{source}.steps", f"{source}.bytes"
+    unit = ["bytes.high", "bytes.zero"]
+    return [
+        helper.make_node("Mul", [source, f"{prefix}.inverse"], [f"{source}.scaled"]),
+        helper.make_node("Add", [f"{source}.scaled", f"{prefix}.start"], [steps]),
+        helper.make_node("QuantizeLinear", [steps, *unit], [high]),
+        helper.make_node("DequantizeLinear", [high, *unit], [f"{source}.back"]),
+        helper.make_node("Sub", [steps, f"{source}.back"], [f"{source}.left"]),
+        helper.make_node(
+            "QuantizeLinear", [f"{source}.left", "bytes.one", "bytes.middle"], [f"{source}.rest"]
+        ),
     ]
-    unit = "bytes.high" if steps.fine else "bytes.one"
-    high, back, rest = f"{source}.bytes", f"{source}.back", f"{source}.left"
-    nodes.append(
-        helper.make_node("QuantizeLinear", [f"{source}.steps", unit, "bytes.zero"], [high])
-    )
-    if steps.fine:
-        nodes += [
-            helper.make_node("DequantizeLinear", [high, unit, "bytes.zero"], [back]),
-            helper.make_node("Sub", [f"{source}.steps", back], [rest]),
-            helper.make_node(
-                "QuantizeLinear", [rest, "bytes.one", "bytes.middle"], [f"{source}.rest"]
-            ),
-        ]
-    return nodes
 
 
-def multiply(source: str, prefix: str, steps: Steps, layers: Sequence[Linear]) -> list[Any]:
+def multiply(source: str, prefix: str, layers: Sequence[Linear]) -> list[Any]:
     """Nodes of the layers that read a tensor that was counted, their biases included."""
     from onnx import helper
 
-    def product(values: str, unit: str, zero: str, constant: str, to: str) -> Any:
-        inputs = [values, f"{prefix}.bytes", unit, f"{prefix}.scale", zero, "", constant]
-        return helper.make_node(INTEGER_MATMUL, inputs, [to], domain=DOMAIN)
+    weights, scale = f"{prefix}.bytes", f"{prefix}.scale"
+
+    def product(part: str, unit: str, zero: str, constant: str) -> Any:
+        inputs = [f"{source}.{part}", weights, unit, scale, zero, "", constant]
+        output = f"{source}.products.{part}"
+        return helper.make_node(INTEGER_MATMUL, inputs, [output], domain=DOMAIN)
 
     outputs = [layer.biased for layer in layers]
     all_of_them = outputs[0] if len(outputs) == 1 else f"{source}.products"
-    constant, high, rest = f"{prefix}.constant", f"{source}.bytes", f"{source}.rest"
-    if steps.fine:
-        parts = [f"{source}.products.high", f"{source}.products.rest"]
-        nodes = [
-            product(high, "bytes.high", "bytes.zero", constant, parts[0]),
-            product(rest, "bytes.one", "bytes.middle", "", parts[1]),
-            helper.make_node("Add", parts, [all_of_them]),
-        ]
-    else:
-        nodes = [product(high, "bytes.one", "bytes.zero", constant, all_of_them)]
+    parts = [
+        product("bytes", "bytes.high", "bytes.zero", f"{prefix}.constant"),
+        product("rest", "bytes.one", "bytes.middle", ""),
+    ]
+    nodes = [*parts, helper.make_node("Add", [each.output[0] for each in parts], [all_of_them])]
     if len(outputs) > 1:
         nodes.append(helper.make_node("Split", [all_of_them, f"{prefix}.widths"], outputs, axis=-1))
     return nodes

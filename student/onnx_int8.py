@@ -31,7 +31,7 @@ from student.int8_nodes import (
     look_up,
     multiply,
 )
-from student.int8_weights import Moments, Steps
+from student.int8_weights import Moments
 from student.model import StudentModel
 from student.onnx_export import HALVED_FROM, halve_weights, save_graph
 
@@ -57,11 +57,11 @@ def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTab
     groups = _groups(linears)
     moments = _measure(proto, groups, rows)
     add_constants(graph, SHARED)
-    counted: dict[str, tuple[str, Steps]] = {}
+    counted: dict[str, str] = {}
     for number, (names, sources) in enumerate(groups.items()):
         layers = list({each.name: each for each in linears.values() if each.name in names}.values())
-        steps = add_layers(graph, f"{number}", layers, moments.pop(names))
-        counted |= dict.fromkeys(sources, (f"{number}", steps))
+        add_layers(graph, f"{number}", layers, moments.pop(names))
+        counted |= dict.fromkeys(sources, f"{number}")
     nodes: list[Any] = []
     ready: set[str] = set()
     written = {linear.biased for linear in linears.values()}
@@ -70,8 +70,8 @@ def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTab
             if linear.source not in ready:
                 ready.add(linear.source)
                 readers = [each for each in linears.values() if each.source == linear.source]
-                nodes += count_inputs(linear.source, *counted[linear.source])
-                nodes += multiply(linear.source, *counted[linear.source], readers)
+                nodes += count_inputs(linear.source, counted[linear.source])
+                nodes += multiply(linear.source, counted[linear.source], readers)
         elif node.output[0] in written:
             pass  # the bias is among the layer's constants
         elif (table := _embedding(graph, node)) is not None:

@@ -16,8 +16,7 @@ def moments_of(values):
 
 def counted(steps, values):
     """The whole numbers that stand for values: (T, J)."""
-    most = LEVELS * steps.columns * (257 if steps.fine else 1)
-    return np.clip(np.round((values - steps.low) / steps.step), 0, most)
+    return np.clip(np.round((values - steps.low) / steps.step), 0, LEVELS)
 
 
 def layer(moments, steps, weights, values):
@@ -51,41 +50,33 @@ def test_moments_are_the_count_sum_products_and_range_of_all_batches():
     assert (found.low.tolist(), found.high.tolist()) == ([0, -4], [5, 6])
 
 
-def test_steps_reach_a_tenth_beyond_the_values_that_were_seen(values, weights):
-    """A column's numbers go from 0.1 / 1.2 of its levels to 1.1 / 1.2 of them."""
-    steps = choose_steps(moments_of(values), weights, fine=False)
-    numbers = (values - steps.low) / (steps.step * steps.columns)
-    np.testing.assert_allclose(numbers.min(axis=0), 255 / 12, rtol=1e-4)
-    np.testing.assert_allclose(numbers.max(axis=0), 255 * 11 / 12, rtol=1e-4)
-
-
-def test_an_input_that_varies_most_is_written_in_more_columns_and_an_eighth_is_added(
-    values, weights
-):
-    steps = choose_steps(moments_of(values), weights, fine=False)
-    assert steps.columns[7] == steps.columns.max() > 1
-    assert steps.columns.sum() == 24 + 3
-
-
-def test_two_bytes_count_finely_and_leave_room_for_what_was_not_seen(values, weights):
-    steps = choose_steps(moments_of(values), weights, fine=True)
+def test_steps_leave_room_for_what_was_not_seen(values, weights):
+    """A quarter of the range on each side, and the widest input has all the levels."""
+    steps = choose_steps(moments_of(values), weights)
     spread = values.max(axis=0) - values.min(axis=0)
-    np.testing.assert_allclose(steps.low, values.min(axis=0) - spread / 2, rtol=1e-5)
-    assert (2 * spread / steps.step).max() == pytest.approx(255 * 256, rel=1e-6)
+    np.testing.assert_allclose(steps.low, values.min(axis=0) - spread / 4, rtol=1e-5)
+    assert (1.5 * spread / steps.step).max() == pytest.approx(127 * 128, rel=1e-6)
+
+
+def test_steps_are_between_those_that_make_inputs_and_weights_alike(values, weights):
+    """As the square root of range / largest weight (SmoothQuant: Xiao et al. 2023, eq. 4)."""
+    steps = choose_steps(moments_of(values), weights)
+    spread = values.max(axis=0) - values.min(axis=0)
+    ratio = steps.step / np.sqrt(spread / np.abs(weights).max(axis=0))
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
 
 
 def test_a_layer_in_bytes_is_nearly_the_layer(values, weights):
     expected = values @ weights.T
-    for fine, share in ((False, 0.02), (True, 0.01)):
-        steps = choose_steps(moments_of(values), weights, fine=fine)
-        found = layer(moments_of(values), steps, weights, values)
-        assert np.abs(found - expected).std() < share * expected.std()
+    steps = choose_steps(moments_of(values), weights)
+    found = layer(moments_of(values), steps, weights, values)
+    assert np.abs(found - expected).std() < 0.01 * expected.std()
 
 
 def test_errors_are_made_good_by_the_inputs_that_vary_together(values, weights):
     """Each weight rounded to the nearest byte is farther from the layer than weights in turn."""
     moments = moments_of(values)
-    steps = choose_steps(moments, weights, fine=True)
+    steps = choose_steps(moments, weights)
     _, scale, _ = round_weights(moments, steps, weights)
     plain = np.round(weights * steps.step / scale[:, None]) * scale[:, None] / steps.step
     nearest = (values - values.mean(axis=0)) @ (plain - weights).T
@@ -95,7 +86,7 @@ def test_errors_are_made_good_by_the_inputs_that_vary_together(values, weights):
 
 def test_the_mean_of_an_output_is_kept(values, weights):
     moments = moments_of(values)
-    steps = choose_steps(moments, weights, fine=True)
+    steps = choose_steps(moments, weights)
     error = layer(moments, steps, weights, values) - values @ weights.T
     assert np.abs(error.mean(axis=0)).max() < 0.05 * error.std()
 
@@ -103,8 +94,7 @@ def test_the_mean_of_an_output_is_kept(values, weights):
 def test_inputs_and_outputs_that_never_change_give_numbers(values, weights):
     values[:, 3], weights[2] = 5.0, 0.0
     values[:, 9], weights[:, 9] = 0.0, 0.0
-    for fine in (False, True):
-        moments = moments_of(values)
-        found = layer(moments, choose_steps(moments, weights, fine=fine), weights, values)
-        np.testing.assert_allclose(found[:, 2], 0.0, atol=1e-6)
-        np.testing.assert_allclose(found, values @ weights.T, atol=0.05 * np.abs(found).max())
+    moments = moments_of(values)
+    found = layer(moments, choose_steps(moments, weights), weights, values)
+    np.testing.assert_allclose(found[:, 2], 0.0, atol=1e-6)
+    np.testing.assert_allclose(found, values @ weights.T, atol=0.05 * np.abs(found).max())

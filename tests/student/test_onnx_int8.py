@@ -36,6 +36,7 @@ SIZES = {
 # encoder, tasks, does the seeker have an encoder of its own, and the linear layers of a block.
 CASES = {
     "bert": (BertConfig(**SIZES), [EMPATHY, SENTIMENT], False, 6),
+    "two encoders": (BertConfig(**SIZES), [EMPATHY, SENTIMENT], True, 6),
     "modernbert": (
         ModernBertConfig(
             **SIZES, local_attention=6, global_attn_every_n_layers=2,
@@ -103,26 +104,33 @@ def test_every_linear_layer_of_the_encoder_is_integer_in_the_file(written):
     assert find_linears(graph) == []
     before = find_linears(onnx.load(source).graph)
     assert len({each.name for each in before}) == expected
-    # As often as the float32 graph uses each; those that do not widen are two, of two bytes.
-    assert sum(weights[node.input[1]].dims[1] for node in products) == sum(
-        each.weights.shape[1] * (2 if each.weights.shape[0] >= each.weights.shape[1] else 1)
-        for each in before
+    # As often as the float32 graph uses each, by two bytes of its inputs.
+    assert sum(weights[node.input[1]].dims[1] for node in products) == 2 * sum(
+        each.weights.shape[1] for each in before
     )
     assert len(before) == expected * (2 if has_context and not separate else 1) - (
         4 if has_context and not separate else 0
     )
 
 
-def test_no_pair_of_bytes_is_too_large_for_a_processor_that_adds_them_in_16_bits(written):
-    """Those without VNNI stop at 32,767: 255 times the two neighbouring weights of a column."""
-    graph = onnx.load(written[3]).graph
-    weights = {each.name: each for each in graph.initializer}
-    names = {n.input[1] for n in graph.node if n.op_type == "MatMulIntegerToFloat"}
-    for name in names:
+def test_no_sum_is_too_large_for_a_processor_that_adds_two_products_in_16_bits(written, tmp_path):
+    """Those without VNNI stop at 32,767: inputs of up to 128 by weights of up to 127, twice."""
+    proto = onnx.load(written[3])
+    weights = {each.name: each for each in proto.graph.initializer}
+    products = [node for node in proto.graph.node if node.op_type == "MatMulIntegerToFloat"]
+    for name in {node.input[1] for node in products}:
         sizes = np.abs(numpy_helper.to_array(weights[name]).astype(int))
-        even = len(sizes) // 2 * 2
-        assert 255 * (sizes[:even:2] + sizes[1:even:2]).max() <= 32767
-        assert sizes.max() > 64
+        assert 64 < sizes.max() <= 127
+    counted = {node.input[0] for node in products}
+    proto.graph.output.extend(
+        helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in counted
+    )
+    onnx.save(proto, tmp_path / "counted.onnx")
+    texts, contexts = np.random.default_rng(6).integers(5, 2000, (2, 6, 11))
+    ones = np.ones_like(texts)
+    found = answers_of(tmp_path / "counted.onnx", [texts, ones, contexts, ones])
+    for name in counted:
+        assert 64 < found[name].max() <= 128
 
 
 def test_layers_that_read_the_same_are_one_product_with_their_biases_in_it(written):
