@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from student.int8_weights import UNIT, WEIGHT_MAX, Moments, choose_steps, round_weights
+from student.int8_weights import UNIT, Moments, Steps, choose_steps, round_weights
 
 INTEGER_MATMUL = "MatMulIntegerToFloat"
 DOMAIN = "com.microsoft"
-# Numbers of an embedding that share a scale.
-GROUP = 32
+# Numbers of an embedding that share a scale, and what the largest of them is written as.
+GROUP = 16
+LARGEST = 127
 SHARED = {
     "bytes.one": np.float32(1),
     "bytes.high": np.float32(UNIT),
-    "bytes.zero": np.uint8(0),
     "bytes.middle": np.uint8(UNIT // 2),
 }
 
@@ -48,60 +48,74 @@ def add_constants(graph: Any, values: Mapping[str, Any]) -> None:
     )
 
 
-def add_layers(graph: Any, prefix: str, layers: Sequence[Linear], moments: Moments) -> None:
-    """Add the constants of layers that read the same inputs, as one layer."""
+def add_layers(
+    graph: Any, prefix: str, layers: Sequence[Linear], moments: Moments, *, fine: bool
+) -> Steps:
+    """Add the constants of layers that read the same inputs, as one layer; the inputs' steps.
+
+    fine: by two bytes an input.
+    """
     together = np.concatenate([layer.weights.T for layer in layers]).astype(np.float64)
-    steps = choose_steps(moments, together)
+    steps = choose_steps(moments, together, fine=fine)
     rounded, scale, constant = round_weights(moments, steps, together)
     widths = [layer.weights.shape[1] for layer in layers]
     constant += np.concatenate([layer.bias for layer in layers])
     constants: dict[str, Any] = {
         "inverse": (1 / steps.step).astype(np.float32),
-        "start": (-steps.low / steps.step).astype(np.float32),
+        "zero": np.uint8(steps.zero),
         "bytes": np.ascontiguousarray(rounded.T),
         "scale": scale,
         "constant": constant,
         "widths": np.array(widths, dtype=np.int64),
     }
     add_constants(graph, {f"{prefix}.{name}": each for name, each in constants.items()})
+    return steps
 
 
-def count_inputs(source: str, prefix: str) -> list[Any]:
-    """Nodes that write a tensor's values in steps: SOURCE.bytes in units, SOURCE.rest of them."""
+def count_inputs(source: str, prefix: str, steps: Steps) -> list[Any]:
+    """Nodes that write a tensor's values in steps: SOURCE.bytes, and SOURCE.rest where fine."""
     from onnx import helper
 
-    steps, high = f"{source}.steps", f"{source}.bytes"
-    unit = ["bytes.high", "bytes.zero"]
+    scaled, high = f"{source}.steps", f"{source}.bytes"
+    unit = ["bytes.high" if steps.fine else "bytes.one", f"{prefix}.zero"]
+    nodes = [
+        helper.make_node("Mul", [source, f"{prefix}.inverse"], [scaled]),
+        helper.make_node("QuantizeLinear", [scaled, *unit], [high]),
+    ]
+    if not steps.fine:
+        return nodes
     return [
-        helper.make_node("Mul", [source, f"{prefix}.inverse"], [f"{source}.scaled"]),
-        helper.make_node("Add", [f"{source}.scaled", f"{prefix}.start"], [steps]),
-        helper.make_node("QuantizeLinear", [steps, *unit], [high]),
+        *nodes,
         helper.make_node("DequantizeLinear", [high, *unit], [f"{source}.back"]),
-        helper.make_node("Sub", [steps, f"{source}.back"], [f"{source}.left"]),
+        helper.make_node("Sub", [scaled, f"{source}.back"], [f"{source}.left"]),
         helper.make_node(
             "QuantizeLinear", [f"{source}.left", "bytes.one", "bytes.middle"], [f"{source}.rest"]
         ),
     ]
 
 
-def multiply(source: str, prefix: str, layers: Sequence[Linear]) -> list[Any]:
+def multiply(source: str, prefix: str, steps: Steps, layers: Sequence[Linear]) -> list[Any]:
     """Nodes of the layers that read a tensor that was counted, their biases included."""
     from onnx import helper
 
     weights, scale = f"{prefix}.bytes", f"{prefix}.scale"
 
-    def product(part: str, unit: str, zero: str, constant: str) -> Any:
+    def product(part: str, unit: str, zero: str, constant: str, output: str) -> Any:
         inputs = [f"{source}.{part}", weights, unit, scale, zero, "", constant]
-        output = f"{source}.products.{part}"
         return helper.make_node(INTEGER_MATMUL, inputs, [output], domain=DOMAIN)
 
     outputs = [layer.biased for layer in layers]
     all_of_them = outputs[0] if len(outputs) == 1 else f"{source}.products"
-    parts = [
-        product("bytes", "bytes.high", "bytes.zero", f"{prefix}.constant"),
-        product("rest", "bytes.one", "bytes.middle", ""),
-    ]
-    nodes = [*parts, helper.make_node("Add", [each.output[0] for each in parts], [all_of_them])]
+    zero, constant = f"{prefix}.zero", f"{prefix}.constant"
+    if steps.fine:
+        parts = [f"{source}.products.bytes", f"{source}.products.rest"]
+        nodes = [
+            product("bytes", "bytes.high", zero, constant, parts[0]),
+            product("rest", "bytes.one", "bytes.middle", "", parts[1]),
+            helper.make_node("Add", parts, [all_of_them]),
+        ]
+    else:
+        nodes = [product("bytes", "bytes.one", zero, constant, all_of_them)]
     if len(outputs) > 1:
         nodes.append(helper.make_node("Split", [all_of_them, f"{prefix}.widths"], outputs, axis=-1))
     return nodes
@@ -112,9 +126,9 @@ def add_embedding(graph: Any, name: str, table: npt.NDArray[np.float32]) -> None
     group = GROUP if table.shape[1] % GROUP == 0 else table.shape[1]
     parts = table.reshape(len(table), -1, group)
     largest = np.abs(parts).max(axis=-1, keepdims=True)
-    scale = (largest / WEIGHT_MAX).astype(np.float16)
+    scale = (largest / LARGEST).astype(np.float16)
     scale = np.maximum(scale, np.finfo(np.float16).smallest_subnormal)
-    rounded = np.clip(np.round(parts / scale.astype(np.float32)), -WEIGHT_MAX, WEIGHT_MAX)
+    rounded = np.clip(np.round(parts / scale.astype(np.float32)), -LARGEST, LARGEST)
     constants = {"bytes": rounded.astype(np.int8), "scale": scale, "width": [table.shape[1]]}
     add_constants(graph, {f"{name}.{key}": each for key, each in constants.items()})
 

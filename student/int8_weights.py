@@ -1,7 +1,7 @@
 """Linear layers in integers: in which steps their inputs are counted, and which bytes weigh them.
 
-A layer y = W x + b is computed as y = scale * (Q n) + c, with n_j = round((x_j - low_j) / step_j)
-in whole steps of an input, Q bytes, and scale and c of float32, one of each an output.
+A layer y = W x + b is computed as y = scale * (Q n) + c, with n_j = round(x_j / step_j) in whole
+steps of an input, Q bytes, and scale and c of float32, one of each an output.
 
 Letters: J = inputs, N = outputs, T = tokens of the rows that the steps are measured on.
 """
@@ -14,12 +14,12 @@ from scipy import linalg
 
 Doubles = npt.NDArray[np.float64]
 
-# Two bytes count an input: the first one in units, the second one the steps of a unit. Neither goes
-# beyond 128, since processors without VNNI add the products of two neighbours, by weights of up to
-# 127 each, in 16 bits.
+# Processors without VNNI add the products of two neighbours in 16 bits: they have to stay below
+# 32,768. Where two bytes count an input, the first one in units and the second one the steps of a
+# unit, neither goes beyond 128; where one byte does, the weights don't go beyond 64.
 UNIT = 128
-LEVELS = 127 * UNIT
-WEIGHT_MAX = 127
+UNITS_OF_TWO, MOST_BY_TWO = 127, 127
+STEPS_OF_ONE, MOST_BY_ONE = 255, 64
 # Room below and above the range that was seen, as a share of it.
 MARGIN = 0.25
 # Between steps that make the weights alike, 0, and ones that make the inputs alike, 1.
@@ -53,22 +53,34 @@ class Moments:
 
 @dataclass(frozen=True)
 class Steps:
-    """low, step: (J,) of each input."""
+    """step: (J,) of each input. zero: what its first byte says of 0, the same for all.
 
-    low: Doubles
+    fine: two bytes count each input, not one.
+    """
+
     step: Doubles
+    zero: int
+    fine: bool
 
 
-def choose_steps(moments: Moments, weights: Doubles) -> Steps:
-    """Steps for the inputs of the layers of weights (N, J), of which several may read the same."""
+def choose_steps(moments: Moments, weights: Doubles, *, fine: bool) -> Steps:
+    """Steps for the inputs of the layers of weights (N, J), of which several may read the same.
+
+    fine: by two bytes an input.
+    """
     spread = moments.high - moments.low
     # An input that never changed still has a step.
     spread = np.maximum(spread, max(float(spread.max()) * LEAST_SPREAD, 1e-12))
-    low = moments.low - MARGIN * spread
+    low = np.minimum(moments.low - MARGIN * spread, 0)
+    high = np.maximum(moments.high + MARGIN * spread, 0)
     size = np.abs(weights).max(axis=0)
     size = np.maximum(size, max(float(size.max()) * LEAST_SPREAD, 1e-12))
     step = spread**BALANCE / size ** (1 - BALANCE)
-    return Steps(low, step * ((1 + 2 * MARGIN) * spread / step).max() / LEVELS)
+    below, above = (-low / step).max(), (high / step).max()
+    units = UNITS_OF_TWO if fine else STEPS_OF_ONE
+    zero = int(np.clip(np.round(units * below / (below + above)), 1, units - 1))
+    unit = step * max(below / zero, above / (units - zero))
+    return Steps(unit / UNIT if fine else unit, zero, fine)
 
 
 def round_weights(
@@ -82,17 +94,19 @@ def round_weights(
     mean = moments.sum / moments.count
     covariance = moments.products / moments.count - np.outer(mean, mean)
     scaled = weights * steps.step
-    scale = np.abs(scaled).max(axis=1) / WEIGHT_MAX
+    most = MOST_BY_TWO if steps.fine else MOST_BY_ONE
+    scale = np.abs(scaled).max(axis=1) / most
     scale = np.where(scale > 0, scale, 1.0)
     products = covariance / np.outer(steps.step, steps.step)
-    products[np.diag_indices_from(products)] += DAMPING * np.diag(products).mean() + 1e-12
-    rounded = _round_in_turn(scaled / scale[:, None], products)
-    constant = weights @ steps.low
-    constant += (scaled - rounded * scale[:, None]) @ ((mean - steps.low) / steps.step)
+    # Of inputs in one byte: their own rounding is as good as noise of 1/12.
+    noise = 1e-12 if steps.fine else 1 / 12
+    products[np.diag_indices_from(products)] += DAMPING * np.diag(products).mean() + noise
+    rounded = _round_in_turn(scaled / scale[:, None], products, most)
+    constant = (scaled - rounded * scale[:, None]) @ (mean / steps.step)
     return rounded.astype(np.int8), scale.astype(np.float32), constant.astype(np.float32)
 
 
-def _round_in_turn(weights: Doubles, products: Doubles) -> Doubles:
+def _round_in_turn(weights: Doubles, products: Doubles, most: int) -> Doubles:
     """(N, J) whole numbers: the most varying input first, its error spread over those to come."""
     order = np.argsort(-np.diag(products))
     weights, products = weights[:, order], products[np.ix_(order, order)]
@@ -103,7 +117,7 @@ def _round_in_turn(weights: Doubles, products: Doubles) -> Doubles:
         stop = min(start + BLOCK, len(order))
         errors = np.empty((len(weights), stop - start))
         for column in range(start, stop):
-            rounded[:, column] = np.clip(np.round(weights[:, column]), -WEIGHT_MAX, WEIGHT_MAX)
+            rounded[:, column] = np.clip(np.round(weights[:, column]), -most, most)
             error = (weights[:, column] - rounded[:, column]) / upper[column, column]
             weights[:, column:stop] -= np.outer(error, upper[column, column:stop])
             errors[:, column - start] = error

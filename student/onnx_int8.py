@@ -31,12 +31,15 @@ from student.int8_nodes import (
     look_up,
     multiply,
 )
-from student.int8_weights import Moments
+from student.int8_weights import Moments, Steps
 from student.model import StudentModel
 from student.onnx_export import HALVED_FROM, halve_weights, save_graph
 
 # What has fewer outputs is no layer of an encoder, but a score a token.
 LEAST_OUTPUTS = 16
+# What a layer's inputs lose is the more felt the more layers follow: those of the first groups of
+# layers, this share, are counted in two bytes, those of the last ones in one.
+FINE_SHARE = 4 / 5
 # So many rows' states are held at a time.
 ROWS_AT_ONCE = 64
 # Layers that read the same inputs, by their weights' names.
@@ -57,11 +60,12 @@ def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTab
     groups = _groups(linears)
     moments = _measure(proto, groups, rows)
     add_constants(graph, SHARED)
-    counted: dict[str, str] = {}
+    counted: dict[str, tuple[str, Steps]] = {}
     for number, (names, sources) in enumerate(groups.items()):
         layers = list({each.name: each for each in linears.values() if each.name in names}.values())
-        add_layers(graph, f"{number}", layers, moments.pop(names))
-        counted |= dict.fromkeys(sources, f"{number}")
+        is_early = number < FINE_SHARE * len(groups)
+        steps = add_layers(graph, f"{number}", layers, moments.pop(names), fine=is_early)
+        counted |= dict.fromkeys(sources, (f"{number}", steps))
     nodes: list[Any] = []
     ready: set[str] = set()
     written = {linear.biased for linear in linears.values()}
@@ -70,8 +74,8 @@ def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTab
             if linear.source not in ready:
                 ready.add(linear.source)
                 readers = [each for each in linears.values() if each.source == linear.source]
-                nodes += count_inputs(linear.source, counted[linear.source])
-                nodes += multiply(linear.source, counted[linear.source], readers)
+                nodes += count_inputs(linear.source, *counted[linear.source])
+                nodes += multiply(linear.source, *counted[linear.source], readers)
         elif node.output[0] in written:
             pass  # the bias is among the layer's constants
         elif (table := _embedding(graph, node)) is not None:

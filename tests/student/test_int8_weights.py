@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from student.int8_weights import LEVELS, Moments, choose_steps, round_weights
+from student.int8_weights import Moments, choose_steps, round_weights
 
 
 def moments_of(values):
@@ -16,7 +16,8 @@ def moments_of(values):
 
 def counted(steps, values):
     """The whole numbers that stand for values: (T, J)."""
-    return np.clip(np.round((values - steps.low) / steps.step), 0, LEVELS)
+    unit, units = (128, 127) if steps.fine else (1, 255)
+    return np.clip(np.round(values / steps.step), -unit * steps.zero, unit * (units - steps.zero))
 
 
 def layer(moments, steps, weights, values):
@@ -50,17 +51,21 @@ def test_moments_are_the_count_sum_products_and_range_of_all_batches():
     assert (found.low.tolist(), found.high.tolist()) == ([0, -4], [5, 6])
 
 
-def test_steps_leave_room_for_what_was_not_seen(values, weights):
-    """A quarter of the range on each side, and the widest input has all the levels."""
-    steps = choose_steps(moments_of(values), weights)
-    spread = values.max(axis=0) - values.min(axis=0)
-    np.testing.assert_allclose(steps.low, values.min(axis=0) - spread / 4, rtol=1e-5)
-    assert (1.5 * spread / steps.step).max() == pytest.approx(127 * 128, rel=1e-6)
+@pytest.mark.parametrize(("fine", "unit", "units"), [(True, 128, 127), (False, 1, 255)])
+def test_steps_leave_room_for_what_was_not_seen(values, weights, fine, unit, units):
+    """A quarter of the range on each side; the input that needs most of a side has all of it."""
+    values[:, 2] += 20  # far from 0 on one side
+    steps = choose_steps(moments_of(values), weights, fine=fine)
+    quarter = (values.max(axis=0) - values.min(axis=0)) / 4
+    below = (quarter - values.min(axis=0)) / steps.step / (unit * steps.zero)
+    above = (quarter + values.max(axis=0)) / steps.step / (unit * (units - steps.zero))
+    assert max(below.max(), above.max()) == pytest.approx(1, rel=1e-5)
+    assert min(below.max(), above.max()) > 0.95
 
 
 def test_steps_are_between_those_that_make_inputs_and_weights_alike(values, weights):
     """As the square root of range / largest weight (SmoothQuant: Xiao et al. 2023, eq. 4)."""
-    steps = choose_steps(moments_of(values), weights)
+    steps = choose_steps(moments_of(values), weights, fine=True)
     spread = values.max(axis=0) - values.min(axis=0)
     ratio = steps.step / np.sqrt(spread / np.abs(weights).max(axis=0))
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-5)
@@ -68,15 +73,25 @@ def test_steps_are_between_those_that_make_inputs_and_weights_alike(values, weig
 
 def test_a_layer_in_bytes_is_nearly_the_layer(values, weights):
     expected = values @ weights.T
-    steps = choose_steps(moments_of(values), weights)
-    found = layer(moments_of(values), steps, weights, values)
-    assert np.abs(found - expected).std() < 0.01 * expected.std()
+    for fine, share in ((True, 0.01), (False, 0.04)):
+        steps = choose_steps(moments_of(values), weights, fine=fine)
+        found = layer(moments_of(values), steps, weights, values)
+        assert np.abs(found - expected).std() < share * expected.std()
+
+
+def test_no_sum_of_two_products_is_beyond_16_bits(values, weights):
+    """Processors without VNNI stop at 32,767: inputs of up to 128 by weights of up to 127, twice,
+    or 255 by 64."""
+    for fine, most in ((True, 127), (False, 64)):
+        steps = choose_steps(moments_of(values), weights, fine=fine)
+        rounded, _, _ = round_weights(moments_of(values), steps, weights)
+        assert np.abs(rounded.astype(int)).max() == most
 
 
 def test_errors_are_made_good_by_the_inputs_that_vary_together(values, weights):
     """Each weight rounded to the nearest byte is farther from the layer than weights in turn."""
     moments = moments_of(values)
-    steps = choose_steps(moments, weights)
+    steps = choose_steps(moments, weights, fine=True)
     _, scale, _ = round_weights(moments, steps, weights)
     plain = np.round(weights * steps.step / scale[:, None]) * scale[:, None] / steps.step
     nearest = (values - values.mean(axis=0)) @ (plain - weights).T
@@ -86,7 +101,7 @@ def test_errors_are_made_good_by_the_inputs_that_vary_together(values, weights):
 
 def test_the_mean_of_an_output_is_kept(values, weights):
     moments = moments_of(values)
-    steps = choose_steps(moments, weights)
+    steps = choose_steps(moments, weights, fine=True)
     error = layer(moments, steps, weights, values) - values @ weights.T
     assert np.abs(error.mean(axis=0)).max() < 0.05 * error.std()
 
@@ -95,6 +110,7 @@ def test_inputs_and_outputs_that_never_change_give_numbers(values, weights):
     values[:, 3], weights[2] = 5.0, 0.0
     values[:, 9], weights[:, 9] = 0.0, 0.0
     moments = moments_of(values)
-    found = layer(moments, choose_steps(moments, weights), weights, values)
-    np.testing.assert_allclose(found[:, 2], 0.0, atol=1e-6)
-    np.testing.assert_allclose(found, values @ weights.T, atol=0.05 * np.abs(found).max())
+    for fine in (True, False):
+        found = layer(moments, choose_steps(moments, weights, fine=fine), weights, values)
+        np.testing.assert_allclose(found[:, 2], 0.0, atol=1e-6)
+        np.testing.assert_allclose(found, values @ weights.T, atol=0.05 * np.abs(found).max())
