@@ -39,7 +39,7 @@ from student.onnx_export import HALVED_FROM, halve_weights, save_graph
 LEAST_OUTPUTS = 16
 # What a layer's inputs lose is the more felt the more layers follow: those of the first groups of
 # layers, this share, are counted in two bytes, those of the last ones in one.
-FINE_SHARE = 4 / 5
+FINE_SHARE = 3 / 4
 # So many rows' states are held at a time.
 ROWS_AT_ONCE = 64
 # Layers that read the same inputs, by their weights' names.
@@ -63,7 +63,7 @@ def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTab
     counted: dict[str, tuple[str, Steps]] = {}
     for number, (names, sources) in enumerate(groups.items()):
         layers = list({each.name: each for each in linears.values() if each.name in names}.values())
-        is_early = number < FINE_SHARE * len(groups)
+        is_early = number < int(FINE_SHARE * len(groups))
         steps = add_layers(graph, f"{number}", layers, moments.pop(names), fine=is_early)
         counted |= dict.fromkeys(sources, (f"{number}", steps))
     nodes: list[Any] = []
