@@ -29,7 +29,7 @@ from kd.config import CheckpointSettings, Precision, Settings
 from kd.corpus import Texts, divide, read_corpus
 from kd.hardware import by_main_process, new_accelerator
 from kd.masked_loss import held_out_loss, masked_loss
-from kd.run_folder import content_key
+from kd.run_folder import content_key, settings_key
 from kd.run_log import RunLog
 from kd.stages.teach import encoder_files
 from kd.training import Recipe, Trained, train
@@ -74,7 +74,7 @@ def adapt(
         if not path.is_file():
             raise InputError(f"{path}: no such file: check the path")
     key = content_key(
-        encoder, column, settings.model_dump(), files=[*paths, *encoder_files(encoder)]
+        encoder, column, settings_key(settings), files=[*paths, *encoder_files(encoder)]
     )
     work = target.with_name(f"{target.name}.unfinished")
     if target.exists():

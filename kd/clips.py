@@ -26,7 +26,7 @@ from data.tasks import TaskSpec
 from kd.atomic import new_file, sync
 from kd.config import Speech
 from kd.hardware import by_main_process
-from kd.run_folder import RunFolder, content_key
+from kd.run_folder import RunFolder, content_key, settings_key
 from student.audio import Features
 from teachers.bark import spoken_by_bark
 from teachers.speech import RATE, Clip, spoken
@@ -59,7 +59,7 @@ def clip_features(
     it. Raises InputError as the speaker does.
     """
     bins, frames = extractor.num_mel_bins, extractor.max_length
-    folder = run.speech(content_key(table_hash, speech.model_dump(), bins))
+    folder = run.speech(content_key(table_hash, settings_key(speech), bins))
     texts = concatenate_datasets([table[split] for split in SPLITS]).select_columns(["id", "text"])
     shape = (len(texts), frames, bins)
     by_main_process(lambda: speak_missing(folder, texts, shape, speech, extractor, rows))

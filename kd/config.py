@@ -132,11 +132,12 @@ class Training(Settings):
     rationale_weight: float = Field(0.5, ge=0, description="lambda_RE, the rationale loss")
     evaluations: int = Field(1, ge=1, description="dev evaluations an epoch")
     patience: int = Field(3, ge=1, description="evaluations without a better one before the stop")
-    # Not part of the text that keys a student or teacher: newer_settings and teach_key have it.
     plateau: float = Field(
-        1.0, gt=0, le=1, repr=False,
+        1.0,
+        gt=0,
+        le=1,
         description="multiplies the rate after each evaluation that brought nothing better",
-    )  # fmt: skip
+    )
 
     @model_validator(mode="after")
     def _parts_hold_rows(self) -> "Training":
@@ -194,10 +195,9 @@ class StudentTraining(Training):
     )
     sampling: Sampling = "proportional"
     alpha: float = Field(0.75, gt=0, description="of sampling size_power and temperature")
-    # Nor this one nor the seed are part of the text that keys a student: student_key has them.
-    kl_weight: float = Field(1.0, gt=0, repr=False, description="of objective ce+kl")
+    kl_weight: float = Field(1.0, gt=0, description="of objective ce+kl")
     seed: int | None = Field(
-        None, ge=0, lt=2**32, repr=False, description="of heads, batches, dropout; null: the run's"
+        None, ge=0, lt=2**32, description="of heads, batches, dropout; null: the run's"
     )
 
 
@@ -228,6 +228,20 @@ class Model(Settings):
     encoder_dropout: float | None = Field(
         None, ge=0, lt=1, description="of the encoder; null: as its own config.json says"
     )
+
+    def shape(self, data: Data) -> dict[str, Any]:
+        """What a new model is built with, but for its encoder and its tasks."""
+        return {
+            "pooling": self.pooling,
+            "head": self.head,
+            "attention_heads": self.attention_heads,
+            "attention_talking": self.attention_talking,
+            "attention_dense": self.attention_dense,
+            "dropout": self.dropout,
+            "encoder_dropout": self.encoder_dropout,
+            "max_tokens": data.max_tokens,
+            "normalize": data.normalize,
+        }
 
     @model_validator(mode="after")
     def _talking_heads_are_heard(self) -> "Model":
@@ -376,6 +390,41 @@ class Search(Settings):
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
+class Published(Settings):
+    """What others report for an arm, in percent; kd study shows it beside the arm's own scores."""
+
+    precision: float | None = Field(None, ge=0, le=100)
+    recall: float | None = Field(None, ge=0, le=100)
+    f1: float = Field(ge=0, le=100)
+
+
+class Arm(Settings):
+    """Students of kd study that differ from the config's own."""
+
+    tasks: tuple[str, ...] = Field((), description="the tasks that they learn; none named: all")
+    change: dict[str, Any] = Field(
+        {}, description="dotted setting of training, student or a task's weight → its value"
+    )
+    published: Published | None = None
+
+
+class Study(Settings):
+    """The arms of kd study; no other command looks at them."""
+
+    arms: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")], Arm] = {}
+    against: str | None = Field(None, description="the arm that the others are compared with")
+    task: str | None = Field(None, description="the task of the table; null: each")
+    seeds: int = Field(3, ge=1, description="of each arm: the run's, the next …")
+
+    @model_validator(mode="after")
+    def _compares_with_an_arm(self) -> "Study":
+        if self.against is not None and self.against not in self.arms:
+            raise ValueError(
+                f"against: {self.against!r} is no arm{nearest(self.against, self.arms)}"
+            )
+        return self
+
+
 class Config(Settings):
     """A whole run."""
 
@@ -391,6 +440,10 @@ class Config(Settings):
     report: ReportSettings = ReportSettings()
     export: ExportSettings = ExportSettings()
     tune: dict[str, Search] = Field({}, description="dotted setting → what kd tune may give it")
+    study: Study = Study()
+    presets: dict[str, tuple[str, ...]] = Field(
+        {}, description="name → overrides as on the command line, chosen by preset=NAME"
+    )
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Config":
@@ -406,6 +459,16 @@ class Config(Settings):
         for name in self.teachers.tasks:
             if name not in self.tasks:
                 raise ValueError(f"teachers.tasks: {name!r} is no task{nearest(name, self.tasks)}")
+        named = {
+            name: f"study.arms.{arm}.tasks"
+            for arm, one in self.study.arms.items()
+            for name in one.tasks
+        }
+        if self.study.task is not None:
+            named[self.study.task] = "study.task"
+        for name, place in named.items():
+            if name not in self.tasks:
+                raise ValueError(f"{place}: {name!r} is no task{nearest(name, self.tasks)}")
         known = [name for task in self.tasks for name in self.teachers.reading(task)]
         if self.student.start is not None and self.student.start not in known:
             raise ValueError(

@@ -4,14 +4,14 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from datasets import DatasetDict, load_from_disk
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from data.errors import InputError
 from kd.atomic import new_folder, write_text
@@ -20,7 +20,9 @@ from kd.config_file import differences, dump_config
 from kd.hardware import processes
 
 # Parts of a config that no result depends on.
-WITHOUT_EFFECT = {"checkpoints", "logs", "report", "export", "tune"}
+WITHOUT_EFFECT = {"checkpoints", "logs", "report", "export", "tune", "study", "presets"}
+# Raised when the same settings come to mean another result, or a setting gets another default.
+MEANING = 1
 # Files of a model's folder that tell of it: how it was trained, how far it is from another.
 ABOUT = {"training.json", "CERTIFICATE.json"}
 # What a run that shares another's rows and teachers still does itself.
@@ -236,6 +238,13 @@ def content_key(*parts: Any, files: Sequence[Path] = ()) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def settings_key(settings: BaseModel, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """What a result depends on of settings: those that differ from their defaults, so that what
+    was made stays valid when a newer version knows one more."""
+    said = settings.model_dump(mode="json", exclude=set(without), exclude_defaults=True)
+    return {"meaning": MEANING, **said}
 
 
 def check_model(folder: Path, command: str) -> None:

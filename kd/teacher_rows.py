@@ -79,15 +79,7 @@ def rows_to_teach(
         encoder=encoder,
         layers=settings.layers,
         seeker_is_frozen=settings.seeker_encoder == "frozen",
-        pooling=settings.pooling,
-        head=settings.head,
-        attention_heads=settings.attention_heads,
-        attention_talking=settings.attention_talking,
-        attention_dense=settings.attention_dense,
-        dropout=settings.dropout,
-        encoder_dropout=settings.encoder_dropout,
-        max_tokens=config.data.max_tokens,
-        normalize=config.data.normalize,
+        **settings.shape(config.data),
     )
     encoded = encoded_rows(config, run, table, table_hash, tokenizer, [spec])
     return Taught(spec, encoded, new_model, tokenizer)

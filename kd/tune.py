@@ -17,7 +17,7 @@ from kd.atomic import write_text
 from kd.config import Config
 from kd.config_file import dump_config
 from kd.hardware import by_main_process, processes
-from kd.run_folder import WITHOUT_EFFECT, RunFolder, content_key
+from kd.run_folder import WITHOUT_EFFECT, RunFolder, content_key, settings_key
 from kd.search_space import check_space, with_settings
 from kd.stages.distill import distill_stage, needs_teachers
 from kd.stages.prepare import prepare
@@ -67,8 +67,8 @@ def tune_run(
 def _claim(place: Path, config: Config, *, overwrite: bool) -> None:
     """Note what a search's folder is for; raise InputError where it is for another."""
     key = content_key(
-        config.model_dump(mode="json", exclude={*WITHOUT_EFFECT, "name"}),
-        {path: search.model_dump() for path, search in config.tune.items()},
+        settings_key(config, without={*WITHOUT_EFFECT, "name"}),
+        {path: settings_key(search) for path, search in config.tune.items()},
     )
     mark = place / "key"
     if mark.is_file() and mark.read_text(encoding="utf-8").strip() != key:

@@ -24,7 +24,7 @@ COMMON_WORDS = (
 )
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> None:
     """Tiny matrices gain nothing from threads, and wait for each other on a busy machine."""
     torch.set_num_threads(1)

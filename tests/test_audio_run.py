@@ -11,27 +11,15 @@ import torch
 from scipy.special import softmax
 from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 
-from kd.cli import main
 from kd.run_folder import RunFolder
 from student.audio import AudioModel
 from student.model import StudentModel
 from teachers.soft_targets import load_soft_targets
+from tests.running import kd
 
 # Rows of the run by espeak-ng.
 TEXTS = 216
 FRAMES = 64
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny matrices gain nothing from threads, and wait for each other on a busy machine."""
-    torch.set_num_threads(1)
-
-
-def kd(*arguments, status=0):
-    """Run a kd command to its end, which the command line gives as an exit with a status."""
-    with pytest.raises(SystemExit, match=rf"^{status}$"):
-        main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

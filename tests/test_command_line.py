@@ -14,12 +14,6 @@ ROOT = Path(__file__).resolve().parents[1]
 HEADER = "sp_id,rp_id,seeker_post,response_post,level,rationales"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny matrices gain nothing from threads, and wait for each other on a busy machine."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def config(tmp_path, tiny_encoder):
     """The path of a good config of one task on the user's own table of 30 rows."""

@@ -21,6 +21,7 @@ from kd.stages.distill import load_all_targets, with_targets
 from student.encoders import load_tokenizer
 from student.predictor import Predictor
 from teachers.soft_targets import load_soft_targets
+from tests.running import kd
 
 SAMPLES = Path(__file__).resolve().parents[1] / "data" / "samples"
 DEMO = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
@@ -46,18 +47,6 @@ teachers: {{encoder: {encoder}, training: {{epochs: 1, batch_size: 16, precision
 student: {{encoder: {encoder}, layers: [0]}}
 training: {{epochs: 1, precision: fp32}}
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny matrices gain nothing from threads, and wait for each other on a busy machine."""
-    torch.set_num_threads(1)
-
-
-def kd(*arguments):
-    """Run a kd command to its end, which the command line gives as an exit with status 0."""
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -7,26 +7,14 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
 from kd.cli import main
 from kd.run_folder import RunFolder
 from teachers.soft_targets import load_soft_targets
+from tests.running import kd
 
 SKIPPED = "unchanged, skipped"
 CLASSES = {"mood": ("sad", "glad"), "urgency": ("later", "now")}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny matrices gain nothing from threads, and wait for each other on a busy machine."""
-    torch.set_num_threads(1)
-
-
-def kd(*arguments):
-    """Run a kd command to its end, which the command line gives as an exit with status 0."""
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from ast import literal_eval
 from pathlib import Path
 
 import pytest
-import torch
 
 from kd.cli import main
 from student import predictor as windows
@@ -23,12 +22,6 @@ HEADER = "id,emotional_reactions,emotional_reactions_probability,"
 OLD_HEADER = (
     "id,seeker_post,response_post,ER_label,IP_label,EX_label,ER_rationale,IP_rationale,EX_rationale"
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny matrices gain nothing from threads, and wait for each other on a busy machine."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from datasets import load_from_disk
 
 from kd.cli import main
+from tests.running import kd
 
 CONFIG = """
 name: mine
@@ -34,12 +35,6 @@ report: {{examples: true}}
 """
 # What would break a page, a table or a Markdown cell if it were taken for markup.
 HOSTILE = "<script>document.title='taken'</script> </td></table> & | `x` \U0001f600 ok"
-
-
-def kd(*arguments):
-    """Run a kd command to its end, which the command line gives as an exit with status 0."""
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from kd.cli import main
@@ -16,6 +15,7 @@ from kd.run_folder import RunFolder
 from kd.stages.teach import teach_key
 from student.predictor import Predictor
 from student.vector_files import read_vectors
+from tests.running import kd
 
 KINDS = ("lstm", "bilstm", "conv_lstm", "cnn", "mlp")
 CONFIG = """
@@ -37,18 +37,6 @@ teachers:
 student: {{encoder: "cnn:words.txt.gz", pooling: max, head: linear, dropout: 0.5}}
 training: {{epochs: 8, learning_rate: 5.0e-3, precision: fp32}}
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Tiny matrices gain nothing from threads, and wait for each other on a busy machine."""
-    torch.set_num_threads(1)
-
-
-def kd(*arguments):
-    """Run a kd command to its end, which the command line gives as an exit with status 0."""
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from data.tables import build_table, gold_of, table_hash
 from kd.atomic import new_file
 from kd.config import Config
 from kd.hardware import by_main_process
-from kd.run_folder import RunFolder, content_key
+from kd.run_folder import RunFolder, content_key, settings_key
 from student.encoders import load_tokenizer
 from teachers.outside import TABLE_COLUMNS
 
@@ -101,10 +101,10 @@ def data_key(config: Config) -> str:
                 f"{path}: no such file: check the path, and data.root for a task's files"
             )
     tasks = {
-        name: task.model_dump(exclude={"weight", "temperature", "class_weights"})
+        name: settings_key(task, without={"weight", "temperature", "class_weights"})
         for name, task in config.tasks.items()
     }
-    settings = config.data.model_dump(exclude={"root"})
+    settings = settings_key(config.data, without={"root"})
     return content_key(tasks, settings, config.student.encoder, config.seed, files=paths)
 
 

@@ -17,13 +17,12 @@ from kd.config import Config, StudentTraining
 from kd.evaluation import dev_scorer
 from kd.hardware import new_accelerator
 from kd.losses import TaskLoss
-from kd.run_folder import RunFolder, check_model, content_key, model_files
+from kd.run_folder import RunFolder, check_model, content_key, model_files, settings_key
 from kd.stages.label import teacher_mark
 from kd.stages.teach import (
     encoder_files,
     new_checkpoints,
     new_log,
-    newer_training,
     plan_of,
     recipe,
     save_model,
@@ -71,8 +70,8 @@ def student_key(config: Config, run: RunFolder, table_hash: str) -> str:
         check_model(run.teacher(start), "kd teach")
     return content_key(
         config.specs,
-        config.student,
-        config.training,
+        settings_key(config.student),
+        settings_key(config.training, without={"seed"}),
         config.data.max_tokens,
         config.student_seed,
         table_hash,
@@ -80,29 +79,18 @@ def student_key(config: Config, run: RunFolder, table_hash: str) -> str:
             name: (task.weight, task.temperature, task.class_weights)
             for name, task in config.tasks.items()
         },
-        {
-            name: [teacher.weight for teacher in config.teachers.of(name).values()]
-            for name in config.tasks
-        }
-        if marks
-        else {},
+        _weights(config) if marks else None,
         list(marks.values()),
-        *newer_settings(config, with_teachers=bool(marks)),
         files=model_files(run.teacher(start))
         if start
         else encoder_files(config.data.encoder(config.student.encoder)),
     )
 
 
-def newer_settings(config: Config, *, with_teachers: bool) -> list[object]:
-    """The settings that older runs did not know, where they say something: so what was made
-    before them stays valid."""
-    found = newer_training(config.training)
-    if config.training.objective == "ce+kl":
-        found.append(config.training.kl_weight)
-    if with_teachers and config.teachers.weights != "given":
-        found.append(config.teachers.weights)
-    return found
+def _weights(config: Config) -> list[object]:
+    """How much the teachers of each task count."""
+    given = [[one.weight for one in config.teachers.of(task).values()] for task in config.tasks]
+    return [config.teachers.weights, given]
 
 
 def _marks(config: Config, run: RunFolder, table_hash: str) -> dict[str, str]:
@@ -205,19 +193,7 @@ def start_model(config: Config, run: RunFolder) -> StudentModel:
         name = config.data.encoder(settings.encoder)
         check_length(name, config.data.max_tokens)
         encoder = load_encoder(name, settings.layers)
-    return new_student(
-        encoder,
-        config.specs,
-        pooling=settings.pooling,
-        head=settings.head,
-        attention_heads=settings.attention_heads,
-        attention_talking=settings.attention_talking,
-        attention_dense=settings.attention_dense,
-        dropout=settings.dropout,
-        encoder_dropout=settings.encoder_dropout,
-        max_tokens=config.data.max_tokens,
-        normalize=config.data.normalize,
-    )
+    return new_student(encoder, config.specs, **settings.shape(config.data))
 
 
 def _distill(

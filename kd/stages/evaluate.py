@@ -29,11 +29,17 @@ from kd.gathering import gather_logits
 from kd.hardware import by_main_process, new_accelerator
 from kd.metrics import Scores
 from kd.prediction_files import write_predictions
-from kd.run_folder import WITHOUT_EFFECT, RunFolder, check_model, content_key, model_files
+from kd.run_folder import (
+    WITHOUT_EFFECT,
+    RunFolder,
+    check_model,
+    content_key,
+    model_files,
+    settings_key,
+)
 from kd.stages.distill import (
     load_all_targets,
     needs_teachers,
-    newer_settings,
     student_key,
 )
 from kd.teacher_weights import covers, teacher_weights
@@ -103,17 +109,9 @@ def evaluate_key(
 def inputs_key(config: Config, run: RunFolder, table_hash: str) -> str:
     """What the scores depend on: settings, rows, the student's files, and what teachers that run
     elsewhere said: theirs may change where the student's do not."""
-    newer: dict[str, Any] = {
-        "training": {"kl_weight": True, "plateau": True},
-        "teachers": {"weights": True, "training": {"plateau": True}},
-    }
-    settings = config.model_dump(
-        mode="json", exclude={**dict.fromkeys(WITHOUT_EFFECT, True), **newer}
-    )
     return content_key(
-        settings,
+        settings_key(config, without=WITHOUT_EFFECT),
         table_hash,
-        *newer_settings(config, with_teachers=True),
         *_outside_marks(config, run),
         files=model_files(run.student),
     )

@@ -15,7 +15,7 @@ from kd.config import Config, OutsideTeacher, SpeechTeacher, Teacher
 from kd.evaluation import known_rows
 from kd.gathering import gather_logits
 from kd.hardware import by_main_process, new_accelerator
-from kd.run_folder import RunFolder, check_model, content_key
+from kd.run_folder import RunFolder, check_model, content_key, settings_key
 from kd.stages.teach import teach_key
 from kd.teacher_rows import asked_of, rows_to_label
 from kd.teacher_weights import check_covers_dev, covered
@@ -61,7 +61,7 @@ def teacher_mark(
         return file_fingerprint(config.data.root_path / settings.file, table_hash)
     mark = fingerprint(run.teacher(name), table_hash, config.data.max_tokens)
     if isinstance(settings, SpeechTeacher):
-        return content_key(mark, settings.speech.model_dump())
+        return content_key(mark, settings_key(settings.speech))
     return mark
 
 

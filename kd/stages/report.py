@@ -3,13 +3,13 @@
 from kd.config import Config
 from kd.hardware import by_main_process
 from kd.report.build import make_report
-from kd.run_folder import RunFolder, content_key
+from kd.run_folder import RunFolder, content_key, settings_key
 
 
 def report_stage(config: Config, run: RunFolder) -> bool:
     """Write RUN/report and the student's model card unless they are there; True when it ran."""
     scores = [run.metrics, *sorted(run.path.glob("study/**/metrics.json"))]
-    key = content_key(config.report.model_dump(mode="json"), files=scores)
+    key = content_key(settings_key(config.report), files=scores)
     if not (run.report / "index.html").is_file():
         run.forget("report")
 

@@ -24,7 +24,7 @@ from kd.config import Config, StudentTraining, Teacher, Training
 from kd.evaluation import dev_scorer
 from kd.hardware import new_accelerator
 from kd.losses import TaskLoss
-from kd.run_folder import RunFolder, content_key, model_files
+from kd.run_folder import RunFolder, content_key, model_files, settings_key
 from kd.run_log import RunLog
 from kd.target_loss import target_loss
 from kd.teacher_rows import check_speaker, rows_to_teach
@@ -65,19 +65,13 @@ def teach_key(config: Config, spec: TaskSpec, settings: Teacher, table_hash: str
     task = config.tasks[spec.name]
     return content_key(
         spec,
-        settings.model_dump(exclude={"weight": True, "training": {"plateau"}}),
+        settings_key(settings, without={"weight"}),
         task.class_weights,
         config.data.max_tokens,
         config.seed,
         table_hash,
-        *newer_training(settings.training),
         files=encoder_files(config.data.encoder(settings.encoder)),
     )
-
-
-def newer_training(training: Training) -> list[object]:
-    """The settings that older trainings did not know, where they say something."""
-    return [] if training.plateau == 1.0 else [f"plateau {training.plateau}"]
 
 
 def encoder_files(encoder: str) -> list[Path]:

@@ -45,13 +45,7 @@ def teacher_of(work: Workload, spec: TaskSpec) -> StudentModel:
         encoder=settings.encoder,
         layers=settings.layers,
         seeker_is_frozen=True,
-        pooling=settings.pooling,
-        head=settings.head,
-        attention_heads=settings.attention_heads,
-        attention_talking=settings.attention_talking,
-        attention_dense=settings.attention_dense,
-        dropout=settings.dropout,
-        max_tokens=work.config.data.max_tokens,
+        **settings.shape(work.config.data),
     )
     return model.to(work.device).eval()  # type: ignore[arg-type]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from killing import run_killed, run_until_whole
 
 from data.errors import InputError
 from data.readers.texts import RejectedRow
 from kd.answer_columns import Columns
 from kd.answer_file import open_answers, rejected_path
+from tests.killing import run_killed, run_until_whole
 
 COLUMNS = Columns(("id", "mood"), (str, str), lambda *_: [])
 MADE_FROM = {"model": "m", "input": {"bytes": 1}, "columns": ["csv", "id", "mood"]}

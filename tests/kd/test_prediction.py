@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from killing import run_killed, run_until_whole
 
 from data.errors import InputError
 from data.readers.texts import FORMS
 from kd.prediction import predict_file, predict_stream
 from student import predictor as windows
 from student.predictor import Predictor
+from tests.killing import run_killed, run_until_whole
 
 TEXTS = (
     "so sorry my friend",

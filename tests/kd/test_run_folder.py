@@ -8,8 +8,8 @@ import yaml
 from datasets import Dataset, DatasetDict
 
 from data.errors import InputError
-from kd.config import Config
-from kd.run_folder import RunFolder, content_key, model_files
+from kd.config import Config, StudentTraining
+from kd.run_folder import RunFolder, content_key, model_files, settings_key
 
 
 def config_of(**changes):
@@ -187,3 +187,12 @@ def test_model_files_are_those_that_make_a_model_what_it_is(tmp_path):
     for name in ("model.safetensors", "config.json", "training.json", "README.md"):
         (tmp_path / name).write_text("")
     assert {path.name for path in model_files(tmp_path)} == {"model.safetensors", "config.json"}
+
+
+def test_a_result_depends_on_the_settings_that_are_not_at_their_default(monkeypatch):
+    """One that a newer version knows, and that says nothing, makes nothing stale."""
+    assert settings_key(StudentTraining(), without={"seed"}) == {"meaning": 1}
+    said = settings_key(StudentTraining(epochs=9, kl_weight=0.5, seed=3), without={"seed"})
+    assert said == {"meaning": 1, "epochs": 9.0, "kl_weight": 0.5}
+    monkeypatch.setattr("kd.run_folder.MEANING", 2)
+    assert settings_key(StudentTraining()) == {"meaning": 2}

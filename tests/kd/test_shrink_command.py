@@ -8,7 +8,6 @@ import pytest
 
 from data.errors import InputError
 from data.tasks import load_tasks
-from kd.cli import main
 from kd.export import build
 from kd.export.build import export_run
 from kd.run_folder import content_key, model_files
@@ -16,11 +15,7 @@ from kd.shrink_command import named_layers
 from student.inference import compute_logits
 from student.model import StudentModel
 from student.predictor import Predictor
-
-
-def kd(*arguments, status=0):
-    with pytest.raises(SystemExit, match=rf"^{status}$"):
-        main([str(argument) for argument in arguments])
+from tests.running import kd
 
 
 @pytest.fixture(scope="module")

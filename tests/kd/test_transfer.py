@@ -11,14 +11,9 @@ from kd.config_file import load_config
 from kd.transfer import transfer_configs
 from kd.transfer_command import named_encoders
 from student.masked_words import load_masked_word_model
+from tests.running import kd
 
 ROWS = ("source-only", "pretrain-other", "target-only")
-
-
-def kd(*arguments):
-    """Run a kd command to its end."""
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main([str(argument) for argument in arguments])
 
 
 def refused(capsys, *arguments):

@@ -14,14 +14,9 @@ from kd.config_file import load_config
 from kd.run_folder import RunFolder
 from kd.trials import Trials
 from kd.tune import tune_run
+from tests.running import kd
 
 GOLD = ("training.objective=gold",)
-
-
-def kd(*arguments):
-    """Run a kd command to its end."""
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

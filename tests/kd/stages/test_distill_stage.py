@@ -10,7 +10,6 @@ from kd.config import Config, StudentTraining
 from kd.run_folder import RunFolder
 from kd.stages.distill import (
     needs_teachers,
-    newer_settings,
     schedule_of,
     student_key,
     student_loss,
@@ -150,21 +149,6 @@ def test_only_a_sum_of_losses_has_a_weight_of_its_divergence(table, mood, object
     loss = student_loss(config, mood, table)
     assert loss.kl_weight == (0.7 if objective == "ce+kl" else None)
     assert (loss.temperature, loss.weight, loss.class_weights) == (2.0, 3.0, (1.0, 1.0))
-
-
-def test_a_student_of_an_older_version_stays_valid():
-    """kl_weight is newer than some runs, which would otherwise be trained and scored again."""
-    assert "kl_weight" not in str(StudentTraining())
-    config = config_of(training={"kl_weight": 0.5}, teachers={"weights": "given"})
-    assert newer_settings(config, with_teachers=True) == []
-    config = config_of(
-        training={"kl_weight": 0.5, "objective": "ce+kl"}, teachers={"weights": "dev"}
-    )
-    assert newer_settings(config, with_teachers=True) == [0.5, "dev"]
-    assert newer_settings(config, with_teachers=False) == [0.5]
-    assert "plateau" not in str(StudentTraining())
-    config = config_of(training={"plateau": 0.5})
-    assert newer_settings(config, with_teachers=True) == ["plateau 0.5"]
 
 
 def labelled_key(config, folder, teacher="f", table_hash="h"):
