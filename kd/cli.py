@@ -38,7 +38,8 @@ from kd.run_folder import RunFolder
 from kd.selfcheck import selfcheck as check_runs
 from kd.shrink_command import shrink
 from kd.stage_commands import data, distill, evaluate, label, teach
-from kd.study import ARMS, named_arms, run_study, study_scores
+from kd.study import ARMS, USUAL, named_arms, run_study, study_scores
+from kd.study_table import study_tables, write_study_tables
 from kd.transfer_command import transfer
 from kd.tune_command import tune
 
@@ -84,21 +85,38 @@ def study(
     runs: Runs = Path("runs"),
     overwrite: Overwrite = False,
     arms: Annotated[
-        str, typer.Option(metavar="A,B…", help=f"of {', '.join(ARMS)}")
-    ] = "single,multi,soft,annealed",
-    seeds: Annotated[int, typer.Option(min=1, help="of each arm: the run's, the next …")] = 3,
+        str | None,
+        typer.Option(
+            metavar="A,B…",
+            help=f"of {', '.join(ARMS)} and the config's study.arms "
+            f"[default: study.arms, without those {','.join(USUAL)}]",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="of each arm: the run's, the next … [default: study.seeds, 3]"),
+    ] = None,
 ) -> None:
     """Train students that differ in one thing each, several seeds each, and compare them.
 
     single: a student a task, gold only; multi: all tasks, gold only; soft: the teachers alone;
     mixed: a fixed gold_weight; annealed: teacher to gold; ce+kl: the loss on gold plus the
-    divergence from the teachers. More arms or seeds are added to those that are there.
+    divergence from the teachers. study.arms names arms of one's own. More arms or seeds are added
+    to those that are there.
     """
-    chosen = named_arms(arms)
+    loaded = load_config(config, overrides or ())
+    chosen = named_arms(arms, loaded)
     loaded, folder = open_run(config, overrides, runs, overwrite)
-    run_study(loaded, folder, chosen, seeds, overwrite=overwrite, say=say)
+    count = loaded.study.seeds if seeds is None else seeds
+    run_study(loaded, folder, chosen, count, overwrite=overwrite, say=say)
     if processes().is_main_process:
-        show.print_study(out, study_scores(folder))
+        scores = study_scores(folder)
+        show.print_study(out, scores)
+        if loaded.study.arms:
+            tables = study_tables(loaded, folder, scores)
+            write_study_tables(loaded, folder, tables)
+            show.print_study_tables(out, loaded, tables)
+            out.print(f"tables: {folder.path / 'study'}", markup=False)
         out.print(f"with intervals: kd report {folder.path}", markup=False)
 
 

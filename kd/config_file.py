@@ -30,7 +30,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         raise InputError(f"{path}{line}: is not YAML: {reason}") from None
     if not OmegaConf.is_dict(merged):
         raise InputError(f"{path}: is not a mapping: it needs at least name and tasks")
-    for override in overrides:
+    for override in _without_presets(path, merged, overrides):
         key, equals, _ = override.partition("=")
         if not equals or not key:
             raise InputError(f"{override!r} is no override: write key.key=value")
@@ -49,6 +49,29 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         return Config.model_validate(values)
     except ValidationError as error:
         raise InputError("\n".join(sentences(error, Config, f"{path}: "))) from None
+
+
+def _without_presets(path: Path, settings: Any, overrides: Sequence[str]) -> list[str]:
+    """The overrides, with those that the file keeps under a name in place of preset=NAME.
+
+    Raises InputError when the file has no preset of that name, or it is no list of overrides.
+    """
+    found = []
+    for override in overrides:
+        key, _, name = override.partition("=")
+        if key != "preset":
+            found.append(override)
+            continue
+        presets = OmegaConf.to_container(settings).get("presets") or {}  # type: ignore[union-attr]
+        listed = presets.get(name) if isinstance(presets, dict) else None
+        if not isinstance(listed, list):
+            known = ", ".join(presets) if isinstance(presets, dict) else ""
+            raise InputError(
+                f"{path}: {override}: has no list of overrides of this name under presets: "
+                f"choose from {known or 'none'}"
+            )
+        found += map(str, listed)
+    return found
 
 
 def dump_config(config: Config) -> str:

@@ -44,23 +44,23 @@ def _some_values(search: Search) -> list[Value]:
     return [search.low, search.high, *(() if search.is_whole else (between,))]
 
 
-def with_settings(config: Config, values: Mapping[str, Value]) -> Config:
+def with_settings(config: Config, values: Mapping[str, Any], *, where: str = "tune") -> Config:
     """The config with other values of some settings, by their dotted paths, and none to search.
 
-    Raises InputError as `check_space` does.
+    where: what gives them, for a message. Raises InputError as `check_space` does.
     """
     changed: dict[str, Any] = config.model_dump(mode="json", exclude={"tune"})
     for path, value in values.items():
-        _set(changed, path, value)
+        _set(changed, path, value, where)
     try:
         return Config.model_validate(changed)
     except ValidationError as error:
         named = ", ".join(f"{path}={value!r}" for path, value in values.items())
-        lines = sentences(error, Config, f"tune: with {named}: ")
+        lines = sentences(error, Config, f"{where}: with {named}: ")
         raise InputError("\n".join(lines)) from None
 
 
-def _set(settings: dict[str, Any], path: str, value: Value) -> None:
+def _set(settings: dict[str, Any], path: str, value: Any, where: str) -> None:
     """Give a setting another value, in nested mappings of all settings."""
     *outer, last = path.split(".")
     place: Any = settings
@@ -69,17 +69,17 @@ def _set(settings: dict[str, Any], path: str, value: Value) -> None:
             known = place if isinstance(place, dict) else ()
             above = ".".join(outer[:number])
             raise InputError(
-                f"tune.{path}: there is no setting {key!r}"
+                f"{where}.{path}: there is no setting {key!r}"
                 f"{f' in {above}' if above else ''}{nearest(key, known)}"
             )
         if number == len(outer):
             break
         place = place[key]
     if isinstance(place[last], dict | list):
-        raise InputError(f"tune.{path}: is no single value: name a setting that is one")
+        raise InputError(f"{where}.{path}: is no single value: name a setting that is one")
     if not _may_be_searched(path):
         raise InputError(
-            f"tune.{path}: rows and teachers are the same in every trial: choose settings of "
+            f"{where}.{path}: rows and teachers are the same for all students: choose settings of "
             f"{' and '.join(SEARCHED)}, tasks.TASK.{' or '.join(OF_A_TASK)}, or teachers.weights"
         )
     place[last] = value

@@ -11,10 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from kd.compare import RunComparison
+from kd.config import Config
 from kd.report.measures import NAMES, RATIONALE
 from kd.report.wording import chance, number, with_interval
 from kd.selfcheck import Check
 from kd.study import StudyScore
+from kd.study_table import ArmRow, cells, notes
 from student.predictor import Prediction
 
 
@@ -144,6 +146,31 @@ def print_study(out: Console, scores: Sequence[StudyScore]) -> None:
         if any(cells):
             table.add_row("  rationale", *cells)
     out.print(table)
+
+
+def print_study_tables(
+    out: Console, config: Config, tables: Mapping[str, Sequence[ArmRow]]
+) -> None:
+    """Each task's table of the arms of study.arms, and what has to be known to read it."""
+    for spec in config.specs:
+        if spec.name not in tables:
+            continue
+        rows = tables[spec.name]
+        lines = cells(rows, spec, config.study.against)
+        # In two parts, each narrow enough for a terminal.
+        for part in (slice(1, 6), slice(6, None)):
+            if not lines[0][part]:
+                continue
+            table = Table(box=None, pad_edge=False, title=spec.name, title_justify="left")
+            table.add_column("arm", no_wrap=True)
+            for name in lines[0][part]:
+                table.add_column(name, justify="right", no_wrap=True)
+            for line in lines[1:]:
+                if any(line[part]):
+                    table.add_row(*map(escape, (line[0], *line[part])))
+            out.print(table)
+        for note in notes(rows):
+            out.print(note, markup=False)
 
 
 def _mean_and_deviation(values: Sequence[float | None]) -> str:

@@ -1,12 +1,14 @@
 """The study: students that differ in one thing each, on the same rows and from the same teachers.
 
+Its arms are those of ARMS and those that the config names under study.arms.
+
 runs/NAME/study/ARM/seed-13/ is a run's folder without what it shares with runs/NAME; below
 study/single/seed-13/ there is one such folder a task.
 """
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,11 +20,14 @@ from kd.config import Config, Objective
 from kd.config_file import load_config
 from kd.hardware import by_main_process
 from kd.run_folder import RunFolder
+from kd.search_space import with_settings
 from kd.stages.distill import distill_stage, needs_teachers, student_key, student_tokenizer
 from kd.stages.evaluate import SPLITS, evaluate_key, evaluate_stage
 from kd.stages.prepare import prepare
 from kd.tokens import encoded_rows
 
+# The arms of a study whose config names none.
+USUAL = ("single", "multi", "soft", "annealed")
 # A student a task, where the other arms train one student of all tasks.
 SINGLE = "single"
 # arm → the objective of its students' training
@@ -70,24 +75,55 @@ class StudyScore:
         return value
 
 
-def named_arms(text: str) -> list[str]:
-    """The arms of a list such as `multi,annealed`, each once.
+def arms_of(config: Config) -> list[str]:
+    """The names of the arms that can be run, in the order of tables.
+
+    Raises InputError when the config gives an arm the name of another.
+    """
+    for name in config.study.arms:
+        if name in ARMS:
+            raise InputError(
+                f"study.arms: {name!r} is the name of an arm that is there: take another"
+            )
+    return [*ARMS, *config.study.arms]
+
+
+def named_arms(text: str | None, config: Config) -> list[str]:
+    """The arms of a list such as `multi,annealed`, each once; without a list the config's own.
 
     Raises InputError when one is unknown.
     """
+    known = arms_of(config)
+    if text is None:
+        return list(config.study.arms) or list(USUAL)
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
-        if name not in ARMS:
-            raise InputError(f"--arms: {name!r} is no arm: choose from {', '.join(sorted(ARMS))}")
+        if name not in known:
+            raise InputError(f"--arms: {name!r} is no arm: choose from {', '.join(sorted(known))}")
     return names
+
+
+def arm_config(config: Config, arm: str) -> Config:
+    """The config of an arm's students, of `single` with all tasks still.
+
+    Raises InputError naming a setting that an arm may not change, and a value that is refused.
+    """
+    if arm in ARMS:
+        return config.model_copy(
+            update={"training": config.training.model_copy(update={"objective": ARMS[arm]})}
+        )
+    own = config.study.arms[arm]
+    changed = with_settings(config, own.change, where=f"study.arms.{arm}.change")
+    return _with_tasks(changed, own.tasks) if own.tasks else changed
 
 
 def trainings(
     config: Config, run: RunFolder, arm: str, seed: int
 ) -> list[tuple[Config, RunFolder]]:
     """The config and folder of each training of an arm and seed: one, or of `single` one a task."""
-    training = config.training.model_copy(update={"objective": ARMS[arm], "seed": seed})
-    changed = config.model_copy(update={"training": training})
+    changed = arm_config(config, arm)
+    training = changed.training.model_copy(update={"seed": seed})
+    changed = changed.model_copy(update={"training": training})
     place = run.path / "study" / arm / f"seed-{seed}"
     if arm != SINGLE:
         return [(changed, RunFolder(place, shared=run.path))]
@@ -97,16 +133,22 @@ def trainings(
     ]
 
 
-def _with_one_task(config: Config, task: str) -> Config:
-    """The config of a student of one task. It may start from another task's teacher, so it is not
-    checked again."""
-    own = {name: listed for name, listed in config.teachers.tasks.items() if name == task}
+def _with_tasks(config: Config, tasks: Collection[str]) -> Config:
+    """The config of a student of some of the tasks. It may start from another task's teacher, so
+    it is not checked again."""
+    taught = {name: listed for name, listed in config.teachers.tasks.items() if name in tasks}
     return config.model_copy(
         update={
-            "tasks": {task: config.tasks[task].model_copy(update={"weight": 1.0})},
-            "teachers": config.teachers.model_copy(update={"tasks": own}),
+            "tasks": {name: task for name, task in config.tasks.items() if name in tasks},
+            "teachers": config.teachers.model_copy(update={"tasks": taught}),
         }
     )
+
+
+def _with_one_task(config: Config, task: str) -> Config:
+    alone = _with_tasks(config, {task})
+    weighed = {task: config.tasks[task].model_copy(update={"weight": 1.0})}
+    return alone.model_copy(update={"tasks": weighed})
 
 
 def run_study(
@@ -142,8 +184,10 @@ def run_study(
     by_main_process(claim)
     prepare(config, run, say, with_soft=any(needs_teachers(changed) for changed, _ in everything))
     table, profile = run.load_splits()
-    # A student of one task would write the tokens without the other tasks' rationales.
-    encoded_rows(config, run, table, profile["hash"], student_tokenizer(config, run), config.specs)
+    # A student of some tasks would write the tokens without the other tasks' rationales.
+    for arm in arms:
+        tokenizer = student_tokenizer(arm_config(config, arm), run)
+        encoded_rows(config, run, table, profile["hash"], tokenizer, config.specs)
     for (arm, seed), students in planned.items():
         ran = [_finish(changed, folder, run, profile["hash"]) for changed, folder in students]
         say(f"{'study':<9} {arm} seed {seed} ", any(ran))
@@ -181,7 +225,7 @@ def study_scores(run: RunFolder) -> list[StudyScore]:
     """
     config, (_, profile) = load_config(run.config), run.load_splits()
     found = []
-    for arm in ARMS:
+    for arm in arms_of(config):
         for seed in _seeds_of(run.path / "study" / arm):
             students = trainings(config, run, arm, seed)
             if all(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from data.errors import InputError
 from kd.report.answers import FinishedRun, TaskAnswers, check_same_rows, read_answers
-from kd.study import ARMS, study_scores
+from kd.study import ARMS, arms_of, study_scores
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def trainings_of(finished: FinishedRun, others: Sequence[FinishedRun]) -> list[T
     for name, other in zip(names, others, strict=True):
         check_same_rows(finished, other)
         found[name, other.config.student_seed] = other.tasks
-    order = [*ARMS, *names]
+    order = [*arms_of(finished.config), *names]
     return sorted(
         (Training(arm, seed, tasks) for (arm, seed), tasks in found.items()),
         key=lambda training: (order.index(training.arm), training.seed),

@@ -17,15 +17,10 @@ from kd.stages import distill
 from kd.stages.distill import distill_stage, student_key
 from kd.study import ARMS, named_arms, study_scores, trainings
 from student.model import StudentModel
+from tests.running import kd
 
 TASKS = ("mood", "urgency")
 GOLD = ("training.objective=gold",)
-
-
-def kd(*arguments):
-    """Run a kd command to its end, which the command line gives as an exit with status 0."""
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -122,10 +117,11 @@ def test_an_unknown_arm_is_refused_with_the_choices(place, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_arms_are_named_once_each_in_the_order_given():
-    assert named_arms("soft, multi,soft") == ["soft", "multi"]
+def test_arms_are_named_once_each_in_the_order_given(place):
+    config = load_config(place / "mine.yaml")
+    assert named_arms("soft, multi,soft", config) == ["soft", "multi"]
     with pytest.raises(InputError, match="'' is no arm"):
-        named_arms("")
+        named_arms("", config)
 
 
 def test_a_training_seed_that_is_the_runs_seed_is_the_same_training(whole, place):
@@ -142,8 +138,6 @@ def test_a_training_seed_that_is_the_runs_seed_is_the_same_training(whole, place
         )
     ]
     assert keys[0] == keys[1] == keys[2] != keys[3] == keys[4]
-    # As it was before there was such a setting.
-    assert "seed" not in str(load_config(place / "mine.yaml", ["training.seed=14"]).training)
 
 
 def test_the_seed_of_a_training_decides_its_first_heads_and_its_batches(copied, place, monkeypatch):

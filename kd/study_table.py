@@ -1,0 +1,211 @@
+"""The table of a study: precision, recall and F1 of each arm, tests, and what others report.
+
+Averages over classes are macro: the mean of the classes' values, each class's F1 of its own
+precision and recall. Averages over seeds are means.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from data.tasks import TaskSpec
+from kd.atomic import new_file, write_text
+from kd.config import Config, Published
+from kd.evaluation import baseline_scores
+from kd.prediction_files import read_predictions
+from kd.report.wording import chance, number, with_interval
+from kd.run_folder import RunFolder
+from kd.statistics import Comparison, compare_macro_f1, holm
+from kd.study import StudyScore
+
+BASELINES = {"constant": "constant", "tfidf": "TF-IDF"}
+# So much more than 2PR / (P + R), in percent, is no rounding.
+ROUNDED = 0.02
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation over seeds; no deviation of one seed."""
+
+    mean: float
+    deviation: float | None
+
+    def __str__(self) -> str:
+        spread = "" if self.deviation is None else f" ± {number(self.deviation)}"
+        return number(self.mean) + spread
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """A line of the table. seeds: 0 of a baseline. last_f1: of the last class, if there are two.
+
+    difference: from the arm that all are compared with, over test rows, the seeds' scores averaged;
+    p_value: its p, corrected for the number of arms (Holm).
+    """
+
+    arm: str
+    seeds: int
+    precision: Spread
+    recall: Spread
+    f1: Spread
+    last_f1: Spread | None
+    difference: Comparison | None = None
+    p_value: float | None = None
+    published: Published | None = None
+
+
+def study_tables(
+    config: Config, run: RunFolder, scores: Sequence[StudyScore]
+) -> dict[str, list[ArmRow]]:
+    """task → its baselines and arms on test. Tasks of regression have no such table."""
+    found = {}
+    table, _ = run.load_splits()
+    for spec in config.specs:
+        shown = [s for s in scores if s.split == "test" and s.task == spec.name]
+        if spec.kind == "classification" and config.study.task in (None, spec.name) and shown:
+            baselines = baseline_scores(spec, table["train"], table["test"], config.seed)
+            rows = [_row(name, spec, [baselines[key]], seeds=0) for key, name in BASELINES.items()]
+            found[spec.name] = rows + _arm_rows(config, spec, shown)
+    return found
+
+
+def _arm_rows(config: Config, spec: TaskSpec, scores: Sequence[StudyScore]) -> list[ArmRow]:
+    by_arm: dict[str, list[StudyScore]] = {}
+    for score in scores:
+        by_arm.setdefault(score.arm, []).append(score)
+    against = by_arm.get(config.study.against or "", [])
+    differences = {
+        arm: _compare(spec, against, own, config.seed)
+        for arm, own in by_arm.items()
+        if against and own is not against
+    }
+    tested = {arm: found for arm, found in differences.items() if found is not None}
+    p_values = holm([found.p_value for found in tested.values()]) if tested else []
+    corrected = dict(zip(tested, p_values, strict=True))
+    rows = []
+    for arm, own in by_arm.items():
+        row = _row(arm, spec, [score.scores for score in own], seeds=len(own))
+        named = config.study.arms.get(arm)
+        rows.append(
+            replace(
+                row,
+                difference=tested.get(arm),
+                p_value=corrected.get(arm),
+                published=named.published if named else None,
+            )
+        )
+    return rows
+
+
+def _compare(
+    spec: TaskSpec, first: Sequence[StudyScore], second: Sequence[StudyScore], seed: int
+) -> Comparison | None:
+    """second − first over the seeds that both have; None without such a seed."""
+    shared = {score.seed for score in first} & {score.seed for score in second}
+    if not shared:
+        return None
+    sides = []
+    for side in (first, second):
+        found = [read_predictions(one.predictions, spec) for one in side if one.seed in shared]
+        gold = found[0][1]
+        sides.append(np.stack([answers.predicted for _, _, answers in found]))
+    return compare_macro_f1(gold, sides[0], sides[1], len(spec.classes), seed=seed)
+
+
+def _row(arm: str, spec: TaskSpec, scores: Sequence[dict[str, Any]], *, seeds: int) -> ArmRow:
+    classes = [[found["per_class"][name] for name in spec.classes] for found in scores]
+    precision, recall, f1 = (
+        _spread([float(np.mean([one[key] for one in each])) for each in classes])
+        for key in ("precision", "recall", "f1")
+    )
+    last = _spread([each[-1]["f1"] for each in classes]) if len(spec.classes) == 2 else None
+    return ArmRow(arm, seeds, precision, recall, f1, last)
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(
+        float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+    )
+
+
+def most_f1(published: Published) -> float | None:
+    """The F1 that the published precision and recall allow, in percent; None where they are not
+    given.
+
+    F1 is concave in precision and recall: no mean over runs or classes is above the F1 of their
+    means.
+    """
+    precision, recall = published.precision, published.recall
+    if precision is None or recall is None:
+        return None
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def cannot_be(published: Published) -> bool:
+    """Whether a published F1 is more than its precision and recall allow."""
+    most = most_f1(published)
+    return most is not None and published.f1 > most + ROUNDED
+
+
+def cells(rows: Sequence[ArmRow], spec: TaskSpec, against: str | None) -> list[list[str]]:
+    """The table as words, its header first; columns that hold nothing are left out."""
+    header = ["arm", "seeds", "precision", "recall", "macro-F1", f"F1 of {spec.classes[-1]}"]
+    header += [f"macro-F1 − {against}", "p (Holm)", "published P", "R", "F1", "2PR/(P+R)"]
+    lines = [header]
+    for row in rows:
+        line = [row.arm, str(row.seeds or ""), *map(str, (row.precision, row.recall, row.f1))]
+        line.append("" if row.last_f1 is None else str(row.last_f1))
+        line.append(with_interval(row.difference.difference, sign=True) if row.difference else "")
+        line.append(chance(row.p_value))
+        if row.published is None:
+            line += [""] * 4
+        else:
+            one = row.published
+            mark = "!" if cannot_be(one) else ""
+            line += [number(one.precision, 2), number(one.recall, 2), number(one.f1, 2) + mark]
+            line.append(number(most_f1(one), 2))
+        lines.append(line)
+    shown = [n for n in range(len(header)) if any(line[n] for line in lines[1:])]
+    return [[line[n] for n in shown] for line in lines]
+
+
+def notes(rows: Sequence[ArmRow]) -> list[str]:
+    """What a reader of the table has to know."""
+    found = [
+        "Test rows. Precision, recall and F1 are macro: means over the classes, each class's F1 of "
+        "its own precision and recall; mean ± standard deviation over seeds. constant: always the "
+        "most frequent class of train."
+    ]
+    if any(row.difference for row in rows):
+        found.append(
+            "Differences: paired bootstrap over the test rows, the seeds' scores averaged, 95 % "
+            "intervals; p-values corrected for all arms (Holm)."
+        )
+    if any(row.published for row in rows):
+        found.append("Published figures are in percent, on other rows and by other averaging.")
+    if any(row.published and cannot_be(row.published) for row in rows):
+        found.append(
+            "!: more than 2PR/(P+R) of the figures beside it, which no average over runs or "
+            "classes can be."
+        )
+    return found
+
+
+def write_study_tables(config: Config, run: RunFolder, tables: dict[str, list[ArmRow]]) -> None:
+    """Write study/table-TASK.md and study/table-TASK.csv of each task."""
+    for spec in config.specs:
+        if spec.name not in tables:
+            continue
+        rows = tables[spec.name]
+        header, *lines = cells(rows, spec, config.study.against)
+        place = run.path / "study" / f"table-{spec.name}"
+        text = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines)]
+        write_text(place.with_suffix(".md"), "\n".join([*text, "", *notes(rows)]) + "\n")
+        with (
+            new_file(place.with_suffix(".csv")) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            csv.writer(file, lineterminator="\n").writerows([header, *lines])

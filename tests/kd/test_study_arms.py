@@ -1,0 +1,207 @@
+"""Tests of arms that a config names, of their table, and of presets."""
+
+import csv
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from kd.config import Published
+from kd.config_file import differences, load_config
+from kd.run_folder import RunFolder
+from kd.study import USUAL, arm_config, arms_of, named_arms, study_scores
+from kd.study_table import cannot_be, cells, most_f1, study_tables
+from tests.running import kd
+
+STUDY = """
+study:
+  against: alone
+  seeds: 2
+  arms:
+    alone: {tasks: [mood], change: {training.objective: gold}, published: {f1: 63.79}}
+    wide:
+      tasks: [mood, urgency]
+      change: {student.pooling: mean, tasks.mood.temperature: 2.0}
+      published: {precision: 67.68, recall: 66.54, f1: 68.41}
+presets:
+  small: [name=little, training.max_steps=2]
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny_encoder):
+    """A folder with a config of two tasks on tables of 40 rows, a regression and two arms."""
+    folder = tmp_path_factory.mktemp("arms")
+    for task, words in (("mood", ("sad", "glad")), ("urgency", ("later", "now"))):
+        lines = [f"{task} on day {n} was {word},{word}" for n in range(20) for word in words]
+        (folder / f"{task}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
+    ages = [f"i am {n} days old,{n}" for n in range(40)]
+    (folder / "age.csv").write_text("\n".join(["text,label", *ages]) + "\n")
+    plain = (
+        f"name: mine\n"
+        f"data: {{root: {folder}, max_tokens: 32}}\n"
+        f"tasks:\n"
+        f"  mood: {{classes: [sad, glad], sources: [{{files: mood.csv}}]}}\n"
+        f"  urgency: {{classes: [later, now], sources: [{{files: urgency.csv}}]}}\n"
+        f"  age: {{kind: regression, low: 0, high: 50, sources: [{{files: age.csv}}]}}\n"
+        f"teachers: {{encoder: {tiny_encoder}, training: {{max_steps: 1, precision: fp32}}}}\n"
+        f"student: {{encoder: {tiny_encoder}, layers: [0]}}\n"
+        f"training: {{max_steps: 6, batch_size: 8, learning_rate: 5.0e-3, precision: fp32}}\n"
+    )
+    (folder / "plain.yaml").write_text(plain)
+    (folder / "mine.yaml").write_text(plain + STUDY)
+    logging.getLogger("kd.stages.label").setLevel(logging.ERROR)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studied(place):
+    """A finished study of the config's arms."""
+    kd("study", place / "mine.yaml", "--runs", place / "runs")
+    run = RunFolder(place / "runs" / "mine")
+    return load_config(run.config), run
+
+
+def test_an_arm_changes_what_it_says_and_leaves_out_other_tasks(place):
+    config = load_config(place / "mine.yaml")
+    base = config.model_dump(mode="json")
+
+    def changed(arm):
+        found = differences(base, arm_config(config, arm).model_dump(mode="json"))
+        return [line.split()[0] for line in found]
+
+    assert changed("alone") == ["tasks.urgency", "tasks.age", "training.objective"]
+    assert changed("wide") == ["tasks.mood.temperature", "tasks.age", "student.pooling"]
+    assert list(arm_config(config, "wide").tasks) == ["mood", "urgency"]
+
+
+def test_without_a_list_the_arms_are_the_configs(place):
+    config = load_config(place / "mine.yaml")
+    assert named_arms(None, config) == ["alone", "wide"]
+    assert named_arms("wide,multi", config) == ["wide", "multi"]
+    plain = load_config(place / "plain.yaml")
+    assert named_arms(None, plain) == list(USUAL)
+    with pytest.raises(InputError, match="'wide' is no arm"):
+        named_arms("wide", plain)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("study.arms.soft={}", "study.arms: 'soft' is the name of an arm that is there"),
+        (
+            "study.arms.alone.change={data.max_tokens: 16}",
+            "study.arms.alone.change.data.max_tokens: rows and teachers are the same",
+        ),
+        (
+            "study.arms.alone.change={student.poolin: cls}",
+            r"there is no setting 'poolin' in student.*pooling",
+        ),
+        (
+            "study.arms.alone.change={student.pooling: best}",
+            r"study.arms.alone.change: with .*student.pooling='best': student.pooling",
+        ),
+        ("study.arms.alone.tasks=[moon]", r"study.arms.alone.tasks: 'moon' is no task"),
+        ("study.task=moon", r"study.task: 'moon' is no task"),
+        ("study.against=alon", r"against: 'alon' is no arm"),
+        ("study.arms={a b: {}}", r"study.arms"),
+        ("preset=large", r"preset=large: has no list of overrides .* choose from small"),
+    ],
+)
+def test_a_wrong_arm_is_named(place, override, message):
+    def configs():
+        config = load_config(place / "mine.yaml", [override])
+        return [arm_config(config, arm) for arm in arms_of(config)]
+
+    with pytest.raises(InputError, match=message):
+        configs()
+
+
+def test_a_preset_stands_for_its_overrides_and_later_ones_count(place):
+    config = load_config(place / "mine.yaml", ["preset=small"])
+    assert (config.name, config.training.max_steps) == ("little", 2)
+    config = load_config(place / "mine.yaml", ["preset=small", "name=other"])
+    assert (config.name, config.training.max_steps) == ("other", 2)
+    config = load_config(place / "mine.yaml", ["name=other", "preset=small"])
+    assert config.name == "little"
+
+
+def test_each_arm_and_seed_is_trained_on_its_tasks(studied):
+    _, run = studied
+    found = [(s.arm, s.seed, s.task) for s in study_scores(run) if s.split == "test"]
+    wide = [("wide", seed, task) for seed in (13, 14) for task in ("mood", "urgency")]
+    assert found == [("alone", 13, "mood"), ("alone", 14, "mood"), *wide]
+
+
+def test_the_table_is_what_the_confusion_matrices_say(studied):
+    config, run = studied
+    scores = [s for s in study_scores(run) if (s.split, s.task) == ("test", "mood")]
+    rows = {row.arm: row for row in study_tables(config, run, scores)["mood"]}
+    assert list(rows) == ["constant", "TF-IDF", "alone", "wide"]
+    for arm in ("alone", "wide"):
+        values = []
+        for score in (one for one in scores if one.arm == arm):
+            counts = np.array(score.scores["confusion"], dtype=float)
+            right = np.diag(counts)
+            said, true = np.maximum(counts.sum(0), 1), np.maximum(counts.sum(1), 1)
+            f1 = 2 * right / np.maximum(counts.sum(0) + counts.sum(1), 1)
+            values.append([(right / said).mean(), (right / true).mean(), f1.mean(), f1[1]])
+        expected = np.array(values)
+        row = rows[arm]
+        found = [row.precision, row.recall, row.f1, row.last_f1]
+        np.testing.assert_allclose([one.mean for one in found], expected.mean(axis=0))
+        np.testing.assert_allclose([one.deviation for one in found], expected.std(axis=0, ddof=1))
+    assert rows["alone"].difference is None
+    difference = rows["wide"].difference.difference.value
+    assert difference == pytest.approx(rows["wide"].f1.mean - rows["alone"].f1.mean)
+
+
+def test_the_tables_are_written_and_printed(studied, place, capsys):
+    _, run = studied
+    kd("study", place / "mine.yaml", "--runs", place / "runs")
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.split("mood\n")[-1].split("Test rows")[0].splitlines())) <= 100
+    names = sorted(path.name for path in (run.path / "study").glob("table-*"))
+    assert names == [
+        f"table-{task}.{kind}" for task in ("mood", "urgency") for kind in ("csv", "md")
+    ]
+    with (run.path / "study" / "table-mood.csv").open(newline="") as file:
+        lines = {line["arm"]: line for line in csv.DictReader(file)}
+    assert (lines["wide"]["F1"], lines["wide"]["2PR/(P+R)"]) == ("68.41!", "67.11")
+    assert (lines["alone"]["F1"], lines["alone"]["2PR/(P+R)"]) == ("63.79", "")
+    text = (run.path / "study" / "table-mood.md").read_text()
+    assert "which no average over runs or classes can be" in text
+    assert "| alone | 2 |" in text
+
+
+def test_columns_that_hold_nothing_are_left_out(studied):
+    config, run = studied
+    scores = [s for s in study_scores(run) if s.task == "urgency"]
+    (rows,) = study_tables(config, run, scores).values()
+    spec = next(spec for spec in config.specs if spec.name == "urgency")
+    header = cells(rows, spec, config.study.against)[0]
+    assert "p (Holm)" not in header
+    assert "F1 of now" in header
+
+
+def test_a_published_f1_above_what_its_precision_and_recall_allow_is_told():
+    """The rows of the NewsEmp table of Hosseini & Caragea (2021) that can't be right."""
+    assert most_f1(Published(precision=67.68, recall=66.54, f1=68.41)) == pytest.approx(
+        67.105, abs=0.001
+    )
+    assert cannot_be(Published(precision=67.68, recall=66.54, f1=68.41))
+    assert cannot_be(Published(precision=38.89, recall=28.05, f1=43.33))
+    assert not cannot_be(Published(precision=46.54, recall=85.06, f1=60.16))
+    assert not cannot_be(Published(precision=66.98, recall=71.72, f1=68.27))  # less is possible
+    assert not cannot_be(Published(f1=99.0))
+    assert not cannot_be(Published(precision=0.0, recall=0.0, f1=0.0))
+
+
+def test_a_study_that_names_no_arms_has_no_table(place, tmp_path):
+    arguments = ("--arms", "multi", "--seeds", "1", "--runs", tmp_path)
+    kd("study", place / "plain.yaml", "training.max_steps=1", *arguments)
+    place = tmp_path / "mine" / "study"
+    assert [path.name for path in place.iterdir()] == ["multi"]
+    assert json.loads((place / "multi" / "seed-13" / "metrics.json").read_text())["tasks"]
