@@ -82,7 +82,7 @@ def test_an_unknown_key_inside_a_list_is_named_with_its_number(load, source, pla
 
 
 def test_a_key_near_to_none_is_answered_with_all_of_them(load):
-    expected = "'zzz': choose from checkpoints, data, export, logs, name, report"
+    expected = "'zzz': choose from checkpoints, data, export, logs, name, presets, report"
     with pytest.raises(InputError, match=expected):
         load(f"{MINE}zzz: 1\n")
 

@@ -95,7 +95,7 @@ RATE = {"low": 1e-5, "high": 1e-3}
         ({"training.epochs.low": RATE}, r"there is no setting 'low' in training\.epochs"),
         ({"training": RATE}, r"tune\.training: is no single value"),
         ({"student.layers.0": RATE}, r"there is no setting '0' in student\.layers"),
-        ({"teachers.training.epochs": RATE}, r"rows and teachers are the same in every trial"),
+        ({"teachers.training.epochs": RATE}, r"rows and teachers are the same for all students"),
         ({"data.max_tokens": {"low": 8, "high": 64}}, r"tune\.data\.max_tokens: rows and teachers"),
         ({"tasks.mood.limit": {"low": 8, "high": 64}}, r"tune\.tasks\.mood\.limit: rows and"),
         ({"seed": {"low": 1, "high": 3}}, r"tune\.seed: rows and teachers"),
