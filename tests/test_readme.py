@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from kd.cli import app
-from kd.config import Task
+from kd.config import Study, Task
 from kd.config_file import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,9 +45,9 @@ def test_every_command_names_files_settings_and_options_that_exist(command, monk
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=range(len(blocks("yaml"))))
-def test_every_task_in_yaml_is_valid(block):
-    for task in yaml.safe_load(block).values():
-        Task.model_validate(task)
+def test_every_task_and_study_in_yaml_is_valid(block):
+    for name, part in yaml.safe_load(block).items():
+        (Study if name == "study" else Task).model_validate(part)
 
 
 def test_every_file_of_the_tree_exists():
