@@ -391,11 +391,13 @@ class Search(Settings):
 
 
 class Published(Settings):
-    """What others report for an arm, in percent; kd study shows it beside the arm's own scores."""
+    """What others report, in percent; kd study shows it beside the arm's own scores."""
 
     precision: float | None = Field(None, ge=0, le=100)
     recall: float | None = Field(None, ge=0, le=100)
     f1: float = Field(ge=0, le=100)
+    accuracy: float | None = Field(None, ge=0, le=100)
+    token_f1: float | None = Field(None, ge=0, le=100, description="of rationales")
 
 
 class Arm(Settings):
@@ -405,7 +407,7 @@ class Arm(Settings):
     change: dict[str, Any] = Field(
         {}, description="dotted setting of training, student or a task's weight → its value"
     )
-    published: Published | None = None
+    published: dict[str, Published] = Field({}, description="task → what others report of it")
 
 
 class Study(Settings):
@@ -460,9 +462,10 @@ class Config(Settings):
             if name not in self.tasks:
                 raise ValueError(f"teachers.tasks: {name!r} is no task{nearest(name, self.tasks)}")
         named = {
-            name: f"study.arms.{arm}.tasks"
+            name: f"study.arms.{arm}.{key}"
             for arm, one in self.study.arms.items()
-            for name in one.tasks
+            for key, names in (("tasks", one.tasks), ("published", one.published))
+            for name in names
         }
         if self.study.task is not None:
             named[self.study.task] = "study.task"

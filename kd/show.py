@@ -16,7 +16,7 @@ from kd.report.measures import NAMES, RATIONALE
 from kd.report.wording import chance, number, with_interval
 from kd.selfcheck import Check
 from kd.study import StudyScore
-from kd.study_table import ArmRow, cells, notes
+from kd.study_table import ArmRow, columns, notes
 from student.predictor import Prediction
 
 
@@ -156,18 +156,15 @@ def print_study_tables(
         if spec.name not in tables:
             continue
         rows = tables[spec.name]
-        lines = cells(rows, spec, config.study.against)
-        # In two parts, each narrow enough for a terminal.
-        for part in (slice(1, 6), slice(6, None)):
-            if not lines[0][part]:
-                continue
+        arms = [row.arm for row in rows]
+        for group in filter(None, columns(rows, spec, config.study.against)):
             table = Table(box=None, pad_edge=False, title=spec.name, title_justify="left")
             table.add_column("arm", no_wrap=True)
-            for name in lines[0][part]:
+            for name in group:
                 table.add_column(name, justify="right", no_wrap=True)
-            for line in lines[1:]:
-                if any(line[part]):
-                    table.add_row(*map(escape, (line[0], *line[part])))
+            for arm, *line in zip(arms, *group.values(), strict=True):
+                if any(line):
+                    table.add_row(*map(escape, (arm, *line)))
             out.print(table)
         for note in notes(rows):
             out.print(note, markup=False)
@@ -186,13 +183,13 @@ def print_comparison(out: Console, found: RunComparison) -> None:
     for key, first, second in found.settings:
         out.print(f"{key}: {first!r} → {second!r}", markup=False)
     scores, flips = Table(box=None, pad_edge=False), Table(box=None, pad_edge=False)
-    for table, columns in (
+    for table, names in (
         (scores, ("task", "metric", "first", "second", "second − first", "p")),
         (flips, ("answers", "won", "lost", "both wrong", "McNemar p")),
     ):
-        for column in columns:
-            is_word = column in ("task", "metric", "answers")
-            table.add_column(column, justify="left" if is_word else "right", no_wrap=True)
+        for name in names:
+            is_word = name in ("task", "metric", "answers")
+            table.add_column(name, justify="left" if is_word else "right", no_wrap=True)
     for task in found.tasks:
         if task.scores is not None:
             scores.add_row(

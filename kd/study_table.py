@@ -5,7 +5,7 @@ precision and recall. Averages over seeds are means.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +41,7 @@ class Spread:
 @dataclass(frozen=True)
 class ArmRow:
     """A line of the table. seeds: 0 of a baseline. last_f1: of the last class, if there are two.
+    token_f1: of rationales on all rows, as they are published.
 
     difference: from the arm that all are compared with, over test rows, the seeds' scores averaged;
     p_value: its p, corrected for the number of arms (Holm).
@@ -52,6 +53,8 @@ class ArmRow:
     recall: Spread
     f1: Spread
     last_f1: Spread | None
+    accuracy: Spread
+    token_f1: Spread | None
     difference: Comparison | None = None
     p_value: float | None = None
     published: Published | None = None
@@ -94,7 +97,7 @@ def _arm_rows(config: Config, spec: TaskSpec, scores: Sequence[StudyScore]) -> l
                 row,
                 difference=tested.get(arm),
                 p_value=corrected.get(arm),
-                published=named.published if named else None,
+                published=named.published.get(spec.name) if named else None,
             )
         )
     return rows
@@ -122,7 +125,12 @@ def _row(arm: str, spec: TaskSpec, scores: Sequence[dict[str, Any]], *, seeds: i
         for key in ("precision", "recall", "f1")
     )
     last = _spread([each[-1]["f1"] for each in classes]) if len(spec.classes) == 2 else None
-    return ArmRow(arm, seeds, precision, recall, f1, last)
+    accuracy = _spread([found["accuracy"] for found in scores])
+    quoted = [
+        found["rationale"]["all"]["model"]["token_f1"] for found in scores if "rationale" in found
+    ]
+    token_f1 = _spread(quoted) if quoted else None
+    return ArmRow(arm, seeds, precision, recall, f1, last, accuracy, token_f1)
 
 
 def _spread(values: Sequence[float]) -> Spread:
@@ -144,32 +152,56 @@ def most_f1(published: Published) -> float | None:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
+# Column → what it holds of published figures.
+PUBLISHED: dict[str, Callable[[Published], float | None]] = {
+    "P": lambda one: one.precision,
+    "R": lambda one: one.recall,
+    "F1": lambda one: one.f1,
+    "2PR/(P+R)": most_f1,
+    "accuracy": lambda one: one.accuracy,
+    "rationale": lambda one: one.token_f1,
+}
+
+
 def cannot_be(published: Published) -> bool:
     """Whether a published F1 is more than its precision and recall allow."""
     most = most_f1(published)
     return most is not None and published.f1 > most + ROUNDED
 
 
-def cells(rows: Sequence[ArmRow], spec: TaskSpec, against: str | None) -> list[list[str]]:
-    """The table as words, its header first; columns that hold nothing are left out."""
-    header = ["arm", "seeds", "precision", "recall", "macro-F1", f"F1 of {spec.classes[-1]}"]
-    header += [f"macro-F1 − {against}", "p (Holm)", "published P", "R", "F1", "2PR/(P+R)"]
-    lines = [header]
-    for row in rows:
-        line = [row.arm, str(row.seeds or ""), *map(str, (row.precision, row.recall, row.f1))]
-        line.append("" if row.last_f1 is None else str(row.last_f1))
-        line.append(with_interval(row.difference.difference, sign=True) if row.difference else "")
-        line.append(chance(row.p_value))
-        if row.published is None:
-            line += [""] * 4
-        else:
-            one = row.published
-            mark = "!" if cannot_be(one) else ""
-            line += [number(one.precision, 2), number(one.recall, 2), number(one.f1, 2) + mark]
-            line.append(number(most_f1(one), 2))
-        lines.append(line)
-    shown = [n for n in range(len(header)) if any(line[n] for line in lines[1:])]
-    return [[line[n] for n in shown] for line in lines]
+def columns(
+    rows: Sequence[ArmRow], spec: TaskSpec, against: str | None
+) -> list[dict[str, list[str]]]:
+    """The table as words: header → cells, in three groups, of the arms' own scores, of tests and of
+    what others report. Columns that hold nothing are left out."""
+    groups: list[dict[str, list[str]]] = [
+        {
+            "seeds": [str(row.seeds or "") for row in rows],
+            "precision": [str(row.precision) for row in rows],
+            "recall": [str(row.recall) for row in rows],
+            "macro-F1": [str(row.f1) for row in rows],
+            f"F1 of {spec.classes[-1]}": [str(row.last_f1 or "") for row in rows],
+            "accuracy": [str(row.accuracy) for row in rows],
+            "rationale": [str(row.token_f1 or "") for row in rows],
+        },
+        {
+            f"macro-F1 − {against}": [
+                with_interval(row.difference.difference, sign=True) if row.difference else ""
+                for row in rows
+            ],
+            "p (Holm)": [chance(row.p_value) for row in rows],
+        },
+        {f"published {name}": [_shown(row.published, name) for row in rows] for name in PUBLISHED},
+    ]
+    return [{name: cells for name, cells in group.items() if any(cells)} for group in groups]
+
+
+def _shown(published: Published | None, name: str) -> str:
+    """A published figure; an F1 that can't be is marked."""
+    if published is None:
+        return ""
+    mark = "!" if name == "F1" and cannot_be(published) else ""
+    return number(PUBLISHED[name](published), 2) + mark
 
 
 def notes(rows: Sequence[ArmRow]) -> list[str]:
@@ -185,7 +217,10 @@ def notes(rows: Sequence[ArmRow]) -> list[str]:
             "intervals; p-values corrected for all arms (Holm)."
         )
     if any(row.published for row in rows):
-        found.append("Published figures are in percent, on other rows and by other averaging.")
+        found.append(
+            "Published figures are in percent, of other rows, and averaged as their authors did. "
+            "Rationale: token-F1 on all rows."
+        )
     if any(row.published and cannot_be(row.published) for row in rows):
         found.append(
             "!: more than 2PR/(P+R) of the figures beside it, which no average over runs or "
@@ -200,12 +235,15 @@ def write_study_tables(config: Config, run: RunFolder, tables: dict[str, list[Ar
         if spec.name not in tables:
             continue
         rows = tables[spec.name]
-        header, *lines = cells(rows, spec, config.study.against)
+        named = {"arm": [row.arm for row in rows]}
+        for group in columns(rows, spec, config.study.against):
+            named |= group
+        lines = [list(named), *map(list, zip(*named.values(), strict=True))]
         place = run.path / "study" / f"table-{spec.name}"
-        text = [f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *lines)]
+        text = [f"| {' | '.join(line)} |" for line in (lines[0], ["---"] * len(named), *lines[1:])]
         write_text(place.with_suffix(".md"), "\n".join([*text, "", *notes(rows)]) + "\n")
         with (
             new_file(place.with_suffix(".csv")) as temporary,
             temporary.open("w", encoding="utf-8", newline="") as file,
         ):
-            csv.writer(file, lineterminator="\n").writerows([header, *lines])
+            csv.writer(file, lineterminator="\n").writerows(lines)
