@@ -75,7 +75,8 @@ def _set(settings: dict[str, Any], path: str, value: Any, where: str) -> None:
         if number == len(outer):
             break
         place = place[key]
-    if isinstance(place[last], dict | list):
+    is_list = isinstance(place[last], list) and (value is None or isinstance(value, list))
+    if isinstance(place[last], dict | list) and not is_list:
         raise InputError(f"{where}.{path}: is no single value: name a setting that is one")
     if not _may_be_searched(path):
         raise InputError(

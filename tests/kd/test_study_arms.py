@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from kd.study import USUAL, arm_config, arms_of, named_arms, study_scores
 from kd.study_table import cannot_be, columns, most_f1, study_tables
 from tests.running import kd
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STUDY = """
 study:
   against: alone
@@ -77,6 +79,14 @@ def test_an_arm_changes_what_it_says_and_leaves_out_other_tasks(place):
     assert list(arm_config(config, "wide").tasks) == ["mood", "urgency"]
 
 
+@pytest.mark.parametrize(("value", "layers"), [("null", None), ("[1]", (1,))])
+def test_an_arm_may_have_other_layers(place, value, layers):
+    override = f"study.arms.alone.change={{student.layers: {value}}}"
+    config = load_config(place / "mine.yaml", [override])
+    assert config.student.layers == (0,)
+    assert arm_config(config, "alone").student.layers == layers
+
+
 def test_without_a_list_the_arms_are_the_configs(place):
     config = load_config(place / "mine.yaml")
     assert named_arms(None, config) == ["alone", "wide"]
@@ -126,6 +136,16 @@ def test_a_preset_stands_for_its_overrides_and_later_ones_count(place):
     assert (config.name, config.training.max_steps) == ("other", 2)
     config = load_config(place / "mine.yaml", ["name=other", "preset=small"])
     assert config.name == "little"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_each_config_of_the_project_is_right_with_each_preset_and_arm(path):
+    config = load_config(path)
+    for preset in (None, *config.presets):
+        chosen = load_config(path, [] if preset is None else [f"preset={preset}"])
+        assert (chosen.name == config.name) == (preset is None)
+        for arm in chosen.study.arms:
+            arm_config(chosen, arm)
 
 
 def test_each_arm_and_seed_is_trained_on_its_tasks(studied):
