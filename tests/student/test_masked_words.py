@@ -5,41 +5,20 @@ import copy
 import pytest
 import torch
 from transformers import (
-    AlbertConfig,
     AutoModelForMaskedLM,
     BertConfig,
-    DistilBertConfig,
-    ElectraConfig,
     GPT2Config,
     GPT2Model,
-    ModernBertConfig,
-    MPNetConfig,
-    RobertaConfig,
 )
 
 from data.errors import InputError
 from student.encoders import attention_implementation, load_encoder
 from student.masked_words import MaskedWordModel, load_masked_word_model
+from tests.student.tiny_configs import sizes_of, tiny_configs
 
-SIZES = {
-    "vocab_size": 40,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 64,
-}
-MARKS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1}
+SIZES = sizes_of()
 CONFIGS = {
-    "albert": AlbertConfig(**SIZES, embedding_size=8),
-    "bert": BertConfig(**SIZES),
-    "distilbert": DistilBertConfig(
-        vocab_size=40, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=64
-    ),
-    "electra": ElectraConfig(**SIZES, embedding_size=8),
-    "modernbert": ModernBertConfig(**SIZES, **MARKS, sep_token_id=2),
-    "mpnet": MPNetConfig(**SIZES),
-    "roberta": RobertaConfig(**SIZES, pad_token_id=3),
+    **tiny_configs("albert", "bert", "distilbert", "electra", "modernbert", "mpnet", "roberta"),
     "untied": BertConfig(**SIZES, tie_word_embeddings=False),
 }
 IDS = torch.tensor([[5, 6, 7, 8, 9], [10, 11, 12, 0, 0]])

@@ -4,11 +4,7 @@ import pytest
 import torch
 from transformers import (
     BertConfig,
-    DebertaV2Config,
-    DistilBertConfig,
-    ElectraConfig,
     ModernBertConfig,
-    RobertaConfig,
 )
 
 from data.encoding import EncodedTable
@@ -19,24 +15,14 @@ from student.encoders import cut_layers, layer_list, new_encoder
 from student.inference import compute_logits
 from student.model import StudentModel, new_student
 from student.shrinking import FEED_FORWARDS, Moments, fitted, keep_layers, keep_pieces, keep_units
+from tests.student.tiny_configs import sizes_of, tiny_configs
 
-SIZES = {
-    "vocab_size": 200,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 32,
-}
-CONFIGS = {
-    "bert": BertConfig(**SIZES),
-    "roberta": RobertaConfig(**SIZES, pad_token_id=1),
-    "electra": ElectraConfig(**SIZES, embedding_size=8),
-    "deberta-v2": DebertaV2Config(**SIZES, relative_attention=True, pos_att_type=["c2p", "p2c"]),
-    "distilbert": DistilBertConfig(
-        vocab_size=200, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=32
-    ),
-}
+SIZES = sizes_of(vocab_size=200, max_position_embeddings=32)
+CONFIGS = tiny_configs(
+    *("bert", "roberta", "electra", "deberta", "distilbert"),
+    vocab_size=200,
+    max_position_embeddings=32,
+)
 REPLY = TaskSpec("reply", classes=("none", "some"), has_context=True, has_rationale=True)
 
 

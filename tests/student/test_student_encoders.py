@@ -10,16 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
     AlbertConfig,
-    BertConfig,
     BertModel,
     CanineConfig,
     CanineTokenizer,
-    DebertaV2Config,
-    DistilBertConfig,
-    ElectraConfig,
-    ModernBertConfig,
-    MPNetConfig,
-    RobertaConfig,
 )
 
 from data.errors import InputError
@@ -38,30 +31,15 @@ from student.encoders import (
 )
 from student.model import StudentModel
 from student.unpadded import UNPADDED
+from tests.student.tiny_configs import tiny_configs
 
-SIZES = {
-    "vocab_size": 40,
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 32,
-}
 # RoBERTa and MPNet count positions from pad_token_id + 1, so their positions are the ones that
 # an encoder without token ids could get wrong.
-CONFIGS = {
-    "bert": BertConfig(**SIZES),
-    "roberta": RobertaConfig(**SIZES, pad_token_id=1),
-    "mpnet": MPNetConfig(**SIZES, pad_token_id=1),
-    "distilbert": DistilBertConfig(
-        vocab_size=40, dim=16, n_layers=3, n_heads=2, hidden_dim=24, max_position_embeddings=32
-    ),
-    "electra": ElectraConfig(**SIZES, embedding_size=8),
-    "deberta": DebertaV2Config(**SIZES, relative_attention=True, pos_att_type=["c2p", "p2c"]),
-    "modernbert": ModernBertConfig(
-        **SIZES, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2
-    ),
-}
+CONFIGS = tiny_configs(
+    *("bert", "roberta", "mpnet", "distilbert", "electra", "deberta", "modernbert"),
+    num_hidden_layers=3,
+    max_position_embeddings=32,
+)
 LENGTHS = [5, 12, 1, 9, 12, 3]
 
 

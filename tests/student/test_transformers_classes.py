@@ -6,12 +6,6 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     BertConfig,
-    DebertaV2Config,
-    DistilBertConfig,
-    ElectraConfig,
-    ModernBertConfig,
-    MPNetConfig,
-    RobertaConfig,
     pipeline,
 )
 
@@ -20,31 +14,15 @@ from student.encoders import load_encoder, new_encoder
 from student.model import new_student
 from student.predictor import Predictor
 from student.transformers_classes import NoSuchClassError, as_classifier, as_tagger
+from tests.student.tiny_configs import sizes_of, tiny_configs
 
 MOOD = TaskSpec("mood", classes=("sad", "glad", "none"), has_rationale=True)
 AGE = TaskSpec("age", kind="regression", low=10.0, high=90.0)
 REPLY = TaskSpec("reply", classes=("cold", "warm"), has_context=True, has_rationale=True)
-SIZES = {
-    "vocab_size": 60,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 48,
-    "max_position_embeddings": 40,
-}
-CONFIGS = {
-    "bert": BertConfig(**SIZES),
-    "distilbert": DistilBertConfig(
-        vocab_size=60, dim=32, n_layers=2, n_heads=2, hidden_dim=48, max_position_embeddings=40
-    ),
-    "deberta": DebertaV2Config(**SIZES, relative_attention=True, pos_att_type=["c2p", "p2c"]),
-    "roberta": RobertaConfig(**SIZES, pad_token_id=1),
-    "electra": ElectraConfig(**SIZES),
-    "mpnet": MPNetConfig(**SIZES, pad_token_id=1),
-    "modernbert": ModernBertConfig(
-        **SIZES, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2
-    ),
-}
+SIZES = sizes_of(vocab_size=60, hidden_size=32, intermediate_size=48, max_position_embeddings=40)
+CONFIGS = tiny_configs(
+    *("bert", "distilbert", "deberta", "roberta", "electra", "mpnet", "modernbert"), **SIZES
+)
 
 
 def student(encoder, *tasks, pooling="cls", head="two_layer"):

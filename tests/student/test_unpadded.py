@@ -6,43 +6,24 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
-    AlbertConfig,
     BertConfig,
     CamembertConfig,
-    DistilBertConfig,
-    ElectraConfig,
-    ModernBertConfig,
     NomicBertConfig,
-    RobertaConfig,
     XLMRobertaConfig,
 )
 
 from data.readers.empathy_reddit import read_empathy_reddit
 from student.encoders import encode, load_tokenizer, new_encoder
 from student.unpadded import UNPADDED, UNPADDED_TYPES, length_groups, padded_shapes
+from tests.student.tiny_configs import sizes_of, tiny_configs
 
-SIZES = {
-    "vocab_size": 40,
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "max_position_embeddings": 64,
-}
-MARKS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1}
+SIZES = sizes_of(num_hidden_layers=3)
 CONFIGS = {
-    "albert": AlbertConfig(**SIZES, embedding_size=8),
-    "bert": BertConfig(**SIZES),
-    "camembert": CamembertConfig(**SIZES, pad_token_id=1),
-    "distilbert": DistilBertConfig(
-        vocab_size=40, dim=16, n_layers=3, n_heads=2, hidden_dim=24, max_position_embeddings=64
+    **tiny_configs(
+        *("albert", "bert", "distilbert", "electra", "modernbert", "roberta"), num_hidden_layers=3
     ),
-    "electra": ElectraConfig(**SIZES, embedding_size=8),
-    # A window of 4 tokens on each side, which the sequences below are longer than.
-    "modernbert": ModernBertConfig(**SIZES, **MARKS, sep_token_id=2, local_attention=8),
+    "camembert": CamembertConfig(**SIZES, pad_token_id=1),
     "nomic_bert": NomicBertConfig(**SIZES, pad_token_id=0),
-    # Not 1, so that a first position of 2 is not right by luck.
-    "roberta": RobertaConfig(**SIZES, pad_token_id=3),
     "xlm-roberta": XLMRobertaConfig(**SIZES, pad_token_id=1),
 }
 LENGTHS = {
