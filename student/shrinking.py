@@ -37,7 +37,7 @@ FEED_FORWARDS = {
 }
 
 
-class Moments(NamedTuple):
+class UnitMoments(NamedTuple):
     """What the units of a feed-forward do over many tokens, in float64."""
 
     mean: torch.Tensor  # (U,)
@@ -128,7 +128,7 @@ def _with_pieces(encoder: PreTrainedModel, kept: Sequence[int]) -> PreTrainedMod
 
 def _moments(
     model: StudentModel, place: FeedForward, table: EncodedTable
-) -> dict[nn.Module, Moments]:
+) -> dict[nn.Module, UnitMoments]:
     """The moments of what goes into each `down` layer; padding of an encoder that runs on padded
     groups counts as tokens, of which it has few."""
     sums: dict[nn.Module, list[torch.Tensor]] = {}
@@ -154,13 +154,13 @@ def _moments(
         for hook in hooks:
             hook.remove()
     return {
-        module: Moments(total / count, products / count - torch.outer(total, total) / count**2)
+        module: UnitMoments(total / count, products / count - torch.outer(total, total) / count**2)
         for module, (count, total, products) in sums.items()
     }
 
 
 def _narrowed(
-    encoder: PreTrainedModel, place: FeedForward, units: int, moments: dict[nn.Module, Moments]
+    encoder: PreTrainedModel, place: FeedForward, units: int, moments: dict[nn.Module, UnitMoments]
 ) -> PreTrainedModel:
     config = copy.deepcopy(encoder.config)
     setattr(config, place.units, units)
@@ -185,7 +185,7 @@ def _narrowed(
 
 
 def fitted(
-    weight: torch.Tensor, bias: torch.Tensor, moments: Moments, units: int
+    weight: torch.Tensor, bias: torch.Tensor, moments: UnitMoments, units: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The numbers of the most important units (units,), ascending; output weights (H, units) and
     bias (H,) for them, fitted to the outputs of all; of weights (H, U) and a bias (H,)."""

@@ -14,7 +14,14 @@ from data.tasks import TaskSpec
 from student.encoders import cut_layers, layer_list, new_encoder
 from student.inference import compute_logits
 from student.model import StudentModel, new_student
-from student.shrinking import FEED_FORWARDS, Moments, fitted, keep_layers, keep_pieces, keep_units
+from student.shrinking import (
+    FEED_FORWARDS,
+    UnitMoments,
+    fitted,
+    keep_layers,
+    keep_pieces,
+    keep_units,
+)
 from tests.student.tiny_configs import sizes_of, tiny_configs
 
 SIZES = sizes_of(vocab_size=200, max_position_embeddings=32)
@@ -162,7 +169,7 @@ def test_cutting_leaves_the_whole_student_as_it_was(make_student, table):
 
 def moments(mean, covariance):
     as_numbers = torch.tensor(mean, dtype=torch.float64)
-    return Moments(as_numbers, torch.tensor(covariance, dtype=torch.float64))
+    return UnitMoments(as_numbers, torch.tensor(covariance, dtype=torch.float64))
 
 
 def test_the_units_that_vary_most_in_the_output_stay_and_means_go_into_the_bias():
