@@ -213,8 +213,8 @@ def notes(rows: Sequence[ArmRow]) -> list[str]:
     ]
     if any(row.difference for row in rows):
         found.append(
-            "Differences: paired bootstrap over the test rows, the seeds' scores averaged, 95 % "
-            "intervals; p-values corrected for all arms (Holm)."
+            "Differences: paired bootstrap over the test rows, the scores of the seeds that both "
+            "arms have averaged, 95 % intervals; p-values corrected for all arms (Holm)."
         )
     if any(row.published for row in rows):
         found.append(
