@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,8 +12,9 @@ from rich.table import Table
 from kd.compare import RunComparison
 from kd.config import Config
 from kd.report.measures import NAMES, RATIONALE
-from kd.report.wording import chance, number, with_interval
+from kd.report.wording import chance, number, spread, with_interval
 from kd.selfcheck import Check
+from kd.statistics import Spread
 from kd.study import StudyScore
 from kd.study_table import ArmRow, columns, notes
 from student.predictor import Prediction
@@ -172,10 +172,7 @@ def print_study_tables(
 
 def _mean_and_deviation(values: Sequence[float | None]) -> str:
     known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return ""
-    mean = number(float(np.mean(known)))
-    return f"{mean} ± {np.std(known, ddof=1):.3f}" if len(known) > 1 else mean
+    return spread(Spread.of(known) if known and len(known) == len(values) else None)
 
 
 def print_comparison(out: Console, found: RunComparison) -> None:

@@ -43,6 +43,20 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation over seeds; no deviation of one seed."""
+
+    mean: float
+    deviation: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of at least one value."""
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return cls(float(np.mean(values)), deviation)
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Two models' scores on the same rows; the difference is second − first, p_value two-sided."""
 

@@ -16,26 +16,14 @@ from kd.atomic import new_file, write_text
 from kd.config import Config, Published
 from kd.evaluation import baseline_scores
 from kd.prediction_files import read_predictions
-from kd.report.wording import chance, number, with_interval
+from kd.report.wording import chance, number, spread, with_interval
 from kd.run_folder import RunFolder
-from kd.statistics import Comparison, compare_macro_f1, holm
+from kd.statistics import Comparison, Spread, compare_macro_f1, holm
 from kd.study import StudyScore
 
 BASELINES = {"constant": "constant", "tfidf": "TF-IDF"}
 # So much more than 2PR / (P + R), in percent, is no rounding.
 ROUNDED = 0.02
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation over seeds; no deviation of one seed."""
-
-    mean: float
-    deviation: float | None
-
-    def __str__(self) -> str:
-        spread = "" if self.deviation is None else f" ± {number(self.deviation)}"
-        return number(self.mean) + spread
 
 
 @dataclass(frozen=True)
@@ -121,22 +109,16 @@ def _compare(
 def _row(arm: str, spec: TaskSpec, scores: Sequence[dict[str, Any]], *, seeds: int) -> ArmRow:
     classes = [[found["per_class"][name] for name in spec.classes] for found in scores]
     precision, recall, f1 = (
-        _spread([float(np.mean([one[key] for one in each])) for each in classes])
+        Spread.of([float(np.mean([one[key] for one in each])) for each in classes])
         for key in ("precision", "recall", "f1")
     )
-    last = _spread([each[-1]["f1"] for each in classes]) if len(spec.classes) == 2 else None
-    accuracy = _spread([found["accuracy"] for found in scores])
+    last = Spread.of([each[-1]["f1"] for each in classes]) if len(spec.classes) == 2 else None
+    accuracy = Spread.of([found["accuracy"] for found in scores])
     quoted = [
         found["rationale"]["all"]["model"]["token_f1"] for found in scores if "rationale" in found
     ]
-    token_f1 = _spread(quoted) if quoted else None
+    token_f1 = Spread.of(quoted) if quoted else None
     return ArmRow(arm, seeds, precision, recall, f1, last, accuracy, token_f1)
-
-
-def _spread(values: Sequence[float]) -> Spread:
-    return Spread(
-        float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
-    )
 
 
 def most_f1(published: Published) -> float | None:
@@ -177,12 +159,12 @@ def columns(
     groups: list[dict[str, list[str]]] = [
         {
             "seeds": [str(row.seeds or "") for row in rows],
-            "precision": [str(row.precision) for row in rows],
-            "recall": [str(row.recall) for row in rows],
-            "macro-F1": [str(row.f1) for row in rows],
-            f"F1 of {spec.classes[-1]}": [str(row.last_f1 or "") for row in rows],
-            "accuracy": [str(row.accuracy) for row in rows],
-            "rationale": [str(row.token_f1 or "") for row in rows],
+            "precision": [spread(row.precision) for row in rows],
+            "recall": [spread(row.recall) for row in rows],
+            "macro-F1": [spread(row.f1) for row in rows],
+            f"F1 of {spec.classes[-1]}": [spread(row.last_f1) for row in rows],
+            "accuracy": [spread(row.accuracy) for row in rows],
+            "rationale": [spread(row.token_f1) for row in rows],
         },
         {
             f"macro-F1 − {against}": [

@@ -10,8 +10,8 @@ from kd.report import charts
 from kd.report.measures import NAMES, RATIONALE, compare_on, measures_of, score_on
 from kd.report.section import Figure, Mark, Part, Section, Table, Tone
 from kd.report.trainings import Training
-from kd.report.wording import listed, number, plain, signed
-from kd.statistics import Estimate, compare_over_seeds
+from kd.report.wording import listed, number, plain, signed, spread
+from kd.statistics import Estimate, Spread, compare_over_seeds
 from kd.study import ARMS
 
 RESAMPLES = 2_000
@@ -186,11 +186,7 @@ def _differences_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def _means(scores: Scores, arms: Sequence[str]) -> Table:
     def cell(values: dict[int, float]) -> str:
-        found = list(values.values())
-        if not found:
-            return ""
-        spread = f" ± {number(float(np.std(found, ddof=1)))}" if len(found) > 1 else ""
-        return number(float(np.mean(found))) + spread
+        return spread(Spread.of(list(values.values())) if values else None)
 
     seeds = (str(max(len(by_arm[arm]) for by_arm in scores.values())) for arm in arms)
     rows = [("seeds", "", *seeds)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kd.statistics import Estimate
+from kd.statistics import Estimate, Spread
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -21,6 +21,14 @@ def with_interval(estimate: Estimate | None, *, sign: bool = False) -> str:
         return ""
     shown = signed if sign else number
     return f"{shown(estimate.value)} [{shown(estimate.low)}, {shown(estimate.high)}]"
+
+
+def spread(found: Spread | None) -> str:
+    """0.734 ± 0.012, of one seed without the deviation; empty where there is none."""
+    if found is None:
+        return ""
+    deviation = "" if found.deviation is None else f" ± {number(found.deviation)}"
+    return number(found.mean) + deviation
 
 
 def chance(p_value: float | None) -> str:
