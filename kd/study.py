@@ -20,10 +20,10 @@ from kd.config import Config, Objective
 from kd.config_file import load_config
 from kd.hardware import by_main_process
 from kd.run_folder import RunFolder
-from kd.search_space import with_settings
 from kd.stages.distill import distill_stage, needs_teachers, student_key, student_tokenizer
 from kd.stages.evaluate import SPLITS, evaluate_key, evaluate_stage
 from kd.stages.prepare import prepare
+from kd.student_changes import with_settings
 from kd.tokens import encoded_rows
 
 # The arms of a study whose config names none.

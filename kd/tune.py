@@ -18,9 +18,10 @@ from kd.config import Config
 from kd.config_file import dump_config
 from kd.hardware import by_main_process, processes
 from kd.run_folder import WITHOUT_EFFECT, RunFolder, content_key, settings_key
-from kd.search_space import check_space, with_settings
+from kd.search_space import check_space
 from kd.stages.distill import distill_stage, needs_teachers
 from kd.stages.prepare import prepare
+from kd.student_changes import with_settings
 from kd.trials import Pruned, Trial, Trials
 
 

@@ -5,8 +5,9 @@ import yaml
 
 from data.errors import InputError
 from kd.config_file import load_config
-from kd.search_space import check_space, with_settings
+from kd.search_space import check_space
 from kd.stages.teach import teach_key
+from kd.student_changes import with_settings
 
 
 @pytest.fixture
