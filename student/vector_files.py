@@ -3,12 +3,11 @@
 Letters: V = words, E = values of a vector.
 """
 
-import gzip
 import math
-import zlib
 from array import array
 from collections.abc import Iterator
 from functools import lru_cache
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.errors import InputError
+from data.readers.compressed import DAMAGED, open_bytes
 
 # Rows of every table of vectors before those of the file.
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
@@ -31,7 +31,7 @@ class WordVectors(NamedTuple):
 
 
 def read_vectors(path: Path, rows: int | None = None) -> WordVectors:
-    """The vectors of a .txt or .txt.gz, or its first `rows`; one file is kept for the next call.
+    """The vectors of a .txt, .txt.gz or .txt.xz, or its first `rows`; one file is kept for the next call.
 
     Raises InputError, with the line, when the file is missing, empty or not UTF-8, or a line has
     another number of values than the first, a value that is no finite number, or a word again.
@@ -78,16 +78,12 @@ def _read(path: Path, rows: int | None, modified: int, size: int) -> WordVectors
 def _lines(path: Path) -> Iterator[str]:
     """Its lines, without what ends them; only a line feed does, as words hold other white space."""
     try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8", newline="\n")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8", newline="\n")
-        ) as file:
+        with TextIOWrapper(open_bytes(path), "utf-8", newline="\n") as file:
             for line in file:
                 yield line.rstrip("\r\n ")
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8: {FORMAT}") from None
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGED as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: can't be read: {why}: {FORMAT}") from None
 

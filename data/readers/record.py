@@ -5,10 +5,12 @@ import csv
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
 from data.errors import InputError, shown, shown_header
+from data.readers.compressed import DAMAGED, open_bytes
 
 BLOCK = 1 << 20  # bytes
 # What is held of one row, whatever the file is.
@@ -61,27 +63,35 @@ class Row:
 def open_text(path: Path, encoding: str = "utf-8", *, newline: str = "") -> TextIO:
     """A file open for reading, after its byte-order mark; `newline` is that of `open`.
 
-    Raises InputError when the file is missing or holds bytes that are not `encoding`.
+    Raises InputError when the file is missing or damaged, or holds bytes that are not `encoding`.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file: check the path, and data.root for a task's files")
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        with path.open("rb") as raw:
+        with open_bytes(path) as raw:
             while block := raw.read(BLOCK):
                 decoder.decode(block)
             decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         raise _wrong_byte(path, encoding) from None
-    file = path.open(encoding=encoding, newline=newline)
+    except DAMAGED as error:
+        raise unreadable(path, error) from None
+    file = TextIOWrapper(open_bytes(path), encoding=encoding, newline=newline)
     if file.read(1) != "\ufeff":
         file.seek(0)
     return file
 
 
+def unreadable(path: Path, error: Exception) -> InputError:
+    """The error that says why a file can't be opened, or not be read to its end."""
+    return InputError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}")
+
+
 def _wrong_byte(path: Path, encoding: str) -> InputError:
     """The error that names the first byte which is not `encoding`."""
-    raw = path.read_bytes()
+    with open_bytes(path) as file:
+        raw = file.read()
     try:
         raw.decode(encoding)
     except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from data.cleaning import SURROGATE
 from data.errors import InputError
+from data.readers.compressed import ending_of
 from data.readers.record import (
     Record,
     Row,
@@ -69,7 +70,7 @@ def table_rows(path: Path, wanted: tuple[str, ...], encoding: str = "utf-8") -> 
 
     Raises InputError for an unknown file ending or a missing column.
     """
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     if ending == ".csv":
         return csv_rows(path, wanted, encoding=encoding)
     if ending == ".tsv":
@@ -86,7 +87,7 @@ def header_of(path: Path, encoding: str = "utf-8") -> list[str]:
 
     Raises InputError for an unknown file ending or a first line that is no row.
     """
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     if ending in (".csv", ".tsv"):
         with open_text(path, encoding) as file:
             first = next(csv_cells(bounded_lines(file), "," if ending == ".csv" else "\t"), None)

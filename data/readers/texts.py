@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from data.cleaning import fault_of
 from data.errors import InputError, shown_header
-from data.readers.record import ROW_CHARACTERS, bounded_lines, csv_cells
+from data.readers.compressed import DAMAGED, ending_of, open_bytes
+from data.readers.record import ROW_CHARACTERS, bounded_lines, csv_cells, unreadable
 
 Form = Literal["lines", "csv", "tsv", "jsonl", "parquet"]
 FORMS: dict[str, Form] = {
@@ -72,11 +73,11 @@ Rows = Iterator[tuple[int | None, Cells]]
 
 
 def form_of(path: Path) -> Form:
-    """The form of a table by its name's ending.
+    """The form of a table by its name's ending, which may have .gz or .xz behind it.
 
     Raises InputError for another ending.
     """
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     if ending not in FORMS:
         raise InputError(f"{path}: {ending!r} is no table: give {', '.join(FORMS)}")
     return FORMS[ending]
@@ -104,11 +105,10 @@ def read_texts(
         yield from _numbered(_parquet(source, text_columns), text_columns)
         return
     try:
-        file = source.open(encoding=encoding, errors=errors, newline=newline)
-    except OSError as error:
-        raise InputError(f"{source}: can't be read: {error.strerror}") from None
-    with file:
-        yield from _numbered(_rows(file, form, str(source), text_columns), text_columns)
+        with TextIOWrapper(open_bytes(source), encoding, errors, newline) as file:
+            yield from _numbered(_rows(file, form, str(source), text_columns), text_columns)
+    except DAMAGED as error:
+        raise unreadable(source, error) from None
 
 
 def _numbered(rows: Rows, text_columns: Columns) -> Iterator[TextRow | RejectedRow]:
