@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.errors import InputError
-from data.readers import dialogues, empathy_reddit, newsemp, plutchik, sst2, twittemp
+from data.readers import dialogues, empathy_reddit, isear, newsemp, plutchik, sst2, twittemp
 from data.readers.hub import read_hub
 from data.readers.record import Record
 from data.readers.table import Columns, read_table
@@ -22,6 +22,7 @@ ReaderName = Literal[
     "plutchik8",
     "semeval_ec",
     "xed",
+    "isear",
     "newsemp",
     "twittemp",
     "meld",
@@ -33,6 +34,7 @@ PLAIN_READERS = {
     "plutchik8": plutchik.read_plutchik8,
     "semeval_ec": plutchik.read_semeval_ec,
     "xed": plutchik.read_xed,
+    "isear": isear.read_isear,
 }
 # The embedded default.
 SAMPLES = Path(__file__).parent / "samples"
@@ -42,6 +44,7 @@ CLASSES = {
     "plutchik8": plutchik.CLASSES,
     "semeval_ec": plutchik.CLASSES,
     "xed": plutchik.CLASSES,
+    "isear": isear.CLASSES,
     "meld": dialogues.MELD_CLASSES,
 }
 Files = str | tuple[str, ...]

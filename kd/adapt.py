@@ -59,6 +59,7 @@ def adapt(
     settings: Adaptation,
     *,
     column: str | None = None,
+    reader: str | None = None,
     say: Callable[[str], None],
 ) -> dict[str, Any] | None:
     """Train an encoder on the texts of some files and write it, with its head, to a folder.
@@ -74,7 +75,7 @@ def adapt(
         if not path.is_file():
             raise InputError(f"{path}: no such file: check the path")
     key = content_key(
-        encoder, column, settings_key(settings), files=[*paths, *encoder_files(encoder)]
+        encoder, column, reader, settings_key(settings), files=[*paths, *encoder_files(encoder)]
     )
     work = target.with_name(f"{target.name}.unfinished")
     if target.exists():
@@ -90,7 +91,7 @@ def adapt(
         masking = new_masking(tokenizer, share=settings.mask, seed=settings.seed)
     except ValueError as error:
         raise InputError(f"encoder {encoder!r}: {error}: give a masked language model") from None
-    texts = read_corpus(paths, column)
+    texts = read_corpus(paths, column, reader)
     rows, held_out = divide(
         texts.texts, tokenizer, masking, max_tokens=settings.max_tokens, seed=settings.seed
     )

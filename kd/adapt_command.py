@@ -21,11 +21,16 @@ def adapt(
     encoder: Annotated[str, typer.Argument(help="a folder, a hub id, or the packaged MiniLM")],
     texts: Annotated[
         list[Path],
-        typer.Option(metavar="FILE", help=".csv, .tsv, .jsonl or .parquet; give it again for more"),
+        typer.Option(
+            metavar="FILE", help=".csv, .tsv (or .gz, .xz), .jsonl, .parquet; again for more"
+        ),
     ],
     to: Annotated[Path, typer.Option(metavar="DIR", help="the adapted encoder, a new folder")],
     column: Annotated[
         str | None, typer.Option(help="of the texts [default: text or response_post]")
+    ] = None,
+    reader: Annotated[
+        str | None, typer.Option(help="of a public format, such as isear, in place of a column")
     ] = None,
     epochs: Annotated[float, typer.Option()] = DEFAULTS.epochs,
     max_steps: Annotated[
@@ -58,7 +63,7 @@ def adapt(
     except ValidationError as error:
         raise InputError("\n".join(sentences(error, Adaptation, "kd adapt: "))) from None
     tell(describe_processes())
-    found = adapt_encoder(encoder, texts, to, settings, column=column, say=tell)
+    found = adapt_encoder(encoder, texts, to, settings, column=column, reader=reader, say=tell)
     if found is None:
         tell("unchanged, skipped")
     else:

@@ -1,6 +1,6 @@
 """Unlabelled texts to adapt an encoder to: read, each once, a part of them held out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from data.cleaning import clean, fault_of
 from data.encoding import EncodedTable, encode_table
 from data.errors import InputError
 from data.masking import Masking, pieces_of
-from data.readers.texts import TEXT_COLUMNS, RejectedRow, form_of, read_texts
+from data.readers.texts import TEXT_COLUMNS, RejectedRow, TextRow, form_of, read_texts
+from data.sources import PLAIN_READERS
 
 HELD_OUT = 0.05
 # With fewer, not even one could be held out.
@@ -35,18 +36,30 @@ class Texts:
     first_rejected: str | None = None
 
 
-def read_corpus(paths: Sequence[Path], column: str | None = None) -> Texts:
-    """The texts of .csv, .tsv, .jsonl or .parquet files.
+def read_corpus(
+    paths: Sequence[Path], column: str | None = None, reader: str | None = None
+) -> Texts:
+    """The texts of .csv, .tsv, .jsonl or .parquet files, or of files in a public format.
 
-    column: where they stand, in place of those that `read_texts` knows. Texts that are equal once
-    cleaned count as one: else one could be held out and learnt.
-    Raises InputError as `read_texts` and `form_of` do, and for fewer texts than `FEWEST`.
+    column: where they stand, in place of those that `read_texts` knows. reader: of the format, a
+    name in PLAIN_READERS. Texts that are equal once cleaned count as one: else one could be held
+    out and learnt.
+    Raises InputError as `read_texts`, `form_of` and the reader do, for a reader that there is not
+    or that is given with a column, and for fewer texts than `FEWEST`.
     """
     found = Texts([])
     seen: set[str] = set()
+    if reader is not None and reader not in PLAIN_READERS:
+        raise InputError(
+            f"--reader: {reader!r} is no reader: choose from {', '.join(sorted(PLAIN_READERS))}"
+        )
+    if reader is not None and column is not None:
+        raise InputError(
+            f"--column {column!r}: reader {reader} knows its columns: leave one of them out"
+        )
     columns = TEXT_COLUMNS if column is None else (column,)
     for path in paths:
-        rows = read_texts(path, form_of(path), columns)
+        rows = _records(path, reader) if reader else read_texts(path, form_of(path), columns)
         for row in tqdm(rows, desc=path.name, unit=" rows", disable=None, delay=2, leave=False):
             found.read += 1
             fault = row.reason if isinstance(row, RejectedRow) else fault_of(row.text)
@@ -70,6 +83,11 @@ def read_corpus(paths: Sequence[Path], column: str | None = None) -> Texts:
             f"{FEWEST}"
         )
     return found
+
+
+def _records(path: Path, reader: str) -> Iterator[TextRow | RejectedRow]:
+    for number, record in enumerate(PLAIN_READERS[reader](path), start=1):
+        yield TextRow(number, None, str(number), record.text, "")
 
 
 def divide(

@@ -31,7 +31,8 @@ class WordVectors(NamedTuple):
 
 
 def read_vectors(path: Path, rows: int | None = None) -> WordVectors:
-    """The vectors of a .txt, .txt.gz or .txt.xz, or its first `rows`; one file is kept for the next call.
+    """The vectors of a file, plain or compressed, or its first `rows`; one is kept for the next
+    call.
 
     Raises InputError, with the line, when the file is missing, empty or not UTF-8, or a line has
     another number of values than the first, a value that is no finite number, or a word again.

@@ -34,6 +34,24 @@ def test_the_column_is_chosen_by_name(tmp_path):
         read_corpus([path])
 
 
+def test_a_public_format_is_read_by_its_reader(tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_text("sentence\tlabel\n" + "".join(f"{line}\t1\n" for line in LINES))
+    assert read_corpus([path], reader="sst2").texts == LINES
+    with pytest.raises(InputError, match=r"--reader: 'sst3' is no reader: choose from .*isear"):
+        read_corpus([path], reader="sst3")
+    with pytest.raises(InputError, match=r"--column 'text': reader sst2 knows its columns"):
+        read_corpus([path], "text", "sst2")
+
+
+def test_the_public_corpora_are_read(public_data):
+    """ISEAR has no table's form, DailyDialog lies there compressed."""
+    situations = read_corpus([public_data / "isear" / "isear.csv"], reader="isear")
+    assert (situations.read, situations.rejected) == (7577, 0)
+    turns = read_corpus([public_data / "dailydialog.tsv.xz"])
+    assert (turns.read, turns.rejected) == (102979, 0)
+
+
 def test_too_few_texts_are_refused(tmp_path):
     path = write(tmp_path / "one.csv", ["good", *LINES[:18], "good"])
     with pytest.raises(InputError, match=r"one\.csv: 19 texts that differ: give at least 20"):
