@@ -33,16 +33,17 @@ async function refresh() {
   isBusy = true;
   const asked = { text: text.value, context: context.value };
   const start = performance.now();
+  let tell;
   try {
     const ofText = await answer(asked.text, asked.context);
     const ofContext = await answer(asked.context, "");
-    const isStale = asked.text !== text.value || asked.context !== context.value;
-    isBusy = false;
-    if (isStale) return refresh();
-    show(asked, ofText, ofContext, performance.now() - start);
+    tell = () => show(asked, ofText, ofContext, performance.now() - start);
   } catch (error) {
-    fail(error);
+    tell = () => fail(`The student could not answer: ${error.message}`);
   }
+  isBusy = false;
+  const isStale = asked.text !== text.value || asked.context !== context.value;
+  return isStale ? refresh() : tell();
 }
 
 function show(asked, ofText, ofContext, milliseconds) {
@@ -56,6 +57,7 @@ function show(asked, ofText, ofContext, milliseconds) {
     shown.push(element("p", { class: "hint" },
       "Tasks that read a reply to a post are left out: there is no post."));
   }
+  failure.hidden = true;
   results.replaceChildren(...(shown.length ? shown : [empty]));
   status.textContent = shown.length
     ? `Answered in ${Math.max(1, Math.round(milliseconds))} ms on this device.`
@@ -67,10 +69,13 @@ function show(asked, ofText, ofContext, milliseconds) {
   }, SAY_AFTER);
 }
 
-function fail(error) {
-  failure.textContent = `The student can't run here: ${error.message}`;
+function fail(message) {
+  failure.textContent = message;
   failure.hidden = false;
   status.textContent = "";
+  results.replaceChildren();
+  clearTimeout(silence);
+  said.textContent = "";
 }
 
 form.addEventListener("input", () => {
@@ -99,4 +104,4 @@ loadStudent(student, (doing) => { status.textContent = doing; }).then((loaded) =
   answer = loaded;
   status.textContent = "Ready.";
   return refresh();
-}).catch(fail);
+}).catch((error) => fail(`The student can't run here: ${error.message}`));

@@ -203,6 +203,32 @@ def test_answers_follow_the_typing_and_never_stand_under_another_text(browser, a
     page.close()
 
 
+def test_after_a_failed_question_the_next_text_is_answered(browser, address, exported, ask):
+    """A page that stays busy would show old answers, or none, under all that is typed later."""
+    page = browser.new_page()
+    page.add_init_script(
+        """const send = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message, ...given) {
+            const isBad = message.text === "fail";
+            send.call(this, isBad ? { text: null, context: null } : message, ...given);
+        };"""
+    )
+    page.goto(address)
+    ask(page, REPLY, POST)
+    page.get_by_label("Reply").fill("fail")
+    alert = page.locator("[role=alert]")
+    expect(alert).to_contain_text("The student could not answer: ")
+    assert page.inner_text("#results") == ""
+    assert page.inner_text("#status") == ""
+    page.wait_for_timeout(1500)  # longer than the page waits to tell a screen reader
+    assert page.text_content("#said") == ""
+    page.get_by_label("Reply").fill(REPLY)
+    expect(page.locator("[data-text=reply] .words")).to_have_text(REPLY)
+    expect(alert).to_be_hidden()
+    check(page.evaluate(SHOWN, "reply"), expected(exported, REPLY, POST))
+    page.close()
+
+
 def test_neither_page_nor_worker_can_connect_even_to_its_own_server(browser, address):
     page = browser.new_page()
     page.goto(address)
