@@ -7,6 +7,20 @@ const NUMBER = /^#(?:[xX]([0-9a-fA-F]+)|([0-9]+));?/;
 // What Python's str.isspace calls white space, and the zero-width marks.
 const SPACE =
   /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\u200b\ufeff\u2060]/;
+const MOST_CHARACTERS = 1000000;
+const SURROGATE = /[\ud800-\udfff]/u;
+
+// What keeps the student from reading a text, as the end of "the text …"; null where nothing does.
+export function faultOf(raw) {
+  if (raw.length > MOST_CHARACTERS && [...raw].length > MOST_CHARACTERS) {
+    return `has more than ${MOST_CHARACTERS.toLocaleString("en")} characters`;
+  }
+  if (raw.includes("\0")) return "holds a NUL character";
+  const found = SURROGATE.exec(raw);
+  if (!found) return null;
+  const isByte = found[0] >= "\udc80" && found[0] <= "\udcff";
+  return `holds ${isByte ? "bytes that are not UTF-8, or " : ""}half a surrogate pair`;
+}
 
 // entities: name with its semicolon → characters, "#0;" to "#159;" among them.
 // → {text, starts, ends}: unit i of the text stands for raw.slice(starts[i], ends[i]).

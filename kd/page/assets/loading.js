@@ -11,7 +11,7 @@ globalThis.part = (file, content) => {
 };
 
 // student: {tasks, parts}; tell is called with what is being done. → a function of (text, context)
-// that gives a promise of {answers, readTo}; one question at a time.
+// that gives a promise of {answers, readTo, refusal}; one question at a time.
 export async function loadStudent(student, tell) {
   for (const [number, source] of student.parts.entries()) {
     tell(`Loading the student, ${number + 1} of ${student.parts.length} …`);

@@ -47,11 +47,14 @@ async function refresh() {
 }
 
 function show(asked, ofText, ofContext, milliseconds) {
+  const name = hasContext ? "reply" : "text";
+  // The post is the reply's context, and a text of its own.
   const texts = [
-    [hasContext ? "reply" : "text", asked.text, ofText],
-    ["post", asked.context, ofContext],
-  ].filter(([, , found]) => found.answers.length);
+    [name, asked.text, named(ofText, { text: name, context: "post" })],
+    ["post", asked.context, named(ofContext, { text: "post" })],
+  ].filter(([, , found]) => found.answers.length || found.refusal);
   const shown = texts.map(([name, raw, found]) => section(student.tasks, name, raw, found));
+  const isAnswered = texts.some(([, , found]) => found.answers.length);
   const isUnanswered = hasContext && ofText.answers.length && asked.context.trim() === "";
   if (isUnanswered) {
     shown.push(element("p", { class: "hint" },
@@ -59,7 +62,7 @@ function show(asked, ofText, ofContext, milliseconds) {
   }
   failure.hidden = true;
   results.replaceChildren(...(shown.length ? shown : [empty]));
-  status.textContent = shown.length
+  status.textContent = isAnswered
     ? `Answered in ${Math.max(1, Math.round(milliseconds))} ms on this device.`
     : "Ready.";
   clearTimeout(silence);
@@ -67,6 +70,11 @@ function show(asked, ofText, ofContext, milliseconds) {
     said.textContent = texts.map(([name, raw, found]) => `The ${name}. ${sentences(raw, found)}`)
       .join(" ");
   }, SAY_AFTER);
+}
+
+function named(found, names) {
+  const { refusal } = found;
+  return { ...found, refusal: refusal && `No answer: the ${names[refusal.of]} ${refusal.fault}.` };
 }
 
 function fail(message) {

@@ -9,12 +9,16 @@ const MEANINGS = {
 };
 const LINES = 6; // kinds of underline in page.css
 
-// All answers about one text. tasks: rows of tasks.json; found: {answers, readTo}.
+// All answers about one text. tasks: rows of tasks.json; found: {answers, readTo, refusal}.
 export function section(tasks, name, raw, found) {
   const taskOf = (answer) => tasks.find((task) => task.name === answer.task);
   const quoting = tasks.filter((task) => task.has_rationale).map((task) => task.name);
   const lineOf = (task) => `line line-${quoting.indexOf(task) % LINES}`;
   const made = element("section", { "data-text": name }, element("h2", {}, `The ${name}`));
+  if (found.refusal) {
+    made.append(element("p", { class: "refusal" }, found.refusal));
+    return made;
+  }
   const isMarked = found.answers.some((answer) => taskOf(answer).has_rationale);
   if (isMarked || found.readTo < raw.length) {
     made.append(...marked(raw, found, lineOf));
@@ -94,6 +98,7 @@ function scale(task, { value }) {
 
 // The same answers as sentences for a screen reader.
 export function sentences(raw, found) {
+  if (found.refusal) return found.refusal;
   return found.answers.map((answer) => {
     const said = answer.label === null
       ? answer.value.toFixed(2)

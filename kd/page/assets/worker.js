@@ -2,7 +2,7 @@
 
 import * as ort from "onnxruntime-web/wasm";
 import { answersOf } from "./answering.js";
-import { clean } from "./cleaning.js";
+import { clean, faultOf } from "./cleaning.js";
 import { tokenReader } from "./tokens.js";
 
 let student = null;
@@ -41,12 +41,19 @@ async function load({ files, tasks }) {
   };
 }
 
-// → {answers, readTo}: readTo is where in the raw text the student stopped reading.
+// → {answers, readTo, refusal}: readTo is where in the raw text the student stopped reading;
+// refusal says why a text has no answer: {of: "text" or "context", fault}; an empty one needs none.
 async function answer(text, context) {
+  const refused = (of, fault) => ({ answers: [], readTo: text.length, refusal: { of, fault } });
+  const fault = faultOf(text);
+  if (fault) return refused("text", fault);
   const cleaned = clean(text, student.entities);
+  if (cleaned.text === "") return { answers: [], readTo: text.length, refusal: null };
+  const faultOfContext = faultOf(context);
+  if (faultOfContext) return refused("context", faultOfContext);
   const post = clean(context, student.entities).text;
-  if (cleaned.text === "") return { answers: [], readTo: text.length };
   const tokens = student.read(cleaned.text);
+  if (tokens.spans.every(([start, end]) => start === end)) return refused("text", "holds no word");
   const feeds = {
     ...row("input_ids", tokens.ids, "attention_mask", 1),
     ...(post === ""
@@ -62,6 +69,7 @@ async function answer(text, context) {
   return {
     answers: answersOf(student.tasks, outputs, cleaned, tokens, post !== ""),
     readTo: tokens.isCut ? cleaned.ends[last - 1] : text.length,
+    refusal: null,
   };
 }
 

@@ -151,10 +151,10 @@ def page(opened):
 
 @pytest.fixture(scope="session")
 def ask():
-    """A function that types both texts at once and waits for the answers."""
+    """A function that types both texts at once and waits for the answers, or for what else."""
 
-    def ask(page, text, context):
+    def ask(page, text, context, until="#status:text('Answered')"):
         page.evaluate(TYPE, [text, context])
-        page.wait_for_selector("#status:text('Answered')")
+        page.wait_for_selector(until)
 
     return ask

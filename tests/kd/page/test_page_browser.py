@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 from data.cleaning import clean
 from data.rationales import spans_of_tokens
 from kd.page.build import make_page
+from student.predictor import Predictor, Rejection
 
 POST = "i lost my job today and i feel like a failure"
 REPLY = "I am so sorry, that must be very hard. What did they say to you?"
@@ -22,8 +23,18 @@ PAIRS = {
     "right to left": ("אני מצטער so sorry مرحبا", "שלום"),
     "too long": ("i am so very sorry to hear of it and " * 9, "so it was, " * 30),
     "special tokens": ("so [SEP] sorry [MASK]", "[CLS] sad"),
-    "nothing but a sign": ("\u00ad", "sad"),
+    "a post of no word": (REPLY, "\x01"),
 }  # fmt: skip
+REFUSED = {
+    "a NUL": ("so \0 sorry", "sad"),
+    "a NUL in the post": (REPLY, "sad\0"),
+    "a NUL in both": ("\0", "\0"),
+    "half a pair": ("so sorry \ud83d", "sad"),
+    "a byte in the post": (REPLY, "sad \udc9f"),
+    "nothing but a control": ("\x01", "sad"),
+    "nothing but a sign": ("\u00ad", "sad"),
+    "an accent alone": ("\u0301", ""),
+}
 # Spans of the marked text by task, in characters; touching pieces of one quote are one.
 MARKS = """() => {
     const spans = {};
@@ -110,7 +121,27 @@ def test_the_answers_are_those_of_onnxruntime_in_python(name, page, exported, as
     for task, (_, _, spans) in answers.items():
         assert [tuple(span) for span in marks.get(task, [])] == spans
     assert page.text_content("[data-text=reply] .words") == text
-    check(page.evaluate(SHOWN, "post"), expected(exported, context, ""))
+    if name != "a post of no word":
+        check(page.evaluate(SHOWN, "post"), expected(exported, context, ""))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_text_that_python_refuses_has_no_answer_but_pythons_reason(name, page, tiny_model, ask):
+    text, context = REFUSED[name]
+    ask(page, text, context, until=".refusal")
+    predictor = Predictor.load(tiny_model)  # its tokenizer is the small student's
+    [rejection] = predictor.answer_each([text], [context])
+    of, fault = rejection.reason.removeprefix("the ").split(" ", 1)
+    told = f"No answer: the {'reply' if of == 'text' else 'post'} {fault}."
+    reply = page.locator("[data-text=reply]")
+    expect(reply.locator("p")).to_have_text([told])
+    assert reply.locator("article").count() == 0
+    expect(page.locator("#said")).to_contain_text(told)
+    if context:
+        [answer] = predictor.answer_each([context], [""])
+        is_refused = isinstance(answer, Rejection)
+        assert page.locator("[data-text=post] .refusal").count() == is_refused
+        assert (page.locator("[data-text=post] article").count() == 0) == is_refused
 
 
 def test_the_pairs_have_every_kind_of_answer(exported):

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from data.cleaning import clean
+from data.cleaning import clean, fault_of
 from kd.page.build import ASSETS, entities
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,6 +27,11 @@ WRITE = "process.stdout.write(JSON.stringify(texts.map(answer)));"
 CLEAN = f"""
 import {{ clean }} from "{(ASSETS / "cleaning.js").as_uri()}";{READ}
 const answer = (text) => clean(text, given.entities);
+{WRITE}
+"""
+FAULTS = f"""
+import {{ faultOf }} from "{(ASSETS / "cleaning.js").as_uri()}";{READ}
+const answer = faultOf;
 {WRITE}
 """
 TOKENS = f"""
@@ -111,6 +116,18 @@ def test_the_scripts_cleaning_is_pythons():
     texts.append("a".join(map(chr, (*range(0xD800), *range(0xE000, 0x10000), *wide))))
     found = run(CLEAN, texts=texts, entities=entities())
     assert [raw for raw, one in zip(texts, found, strict=True) if not cleaned_alike(raw, one)] == []
+
+
+def test_the_script_refuses_what_python_refuses_in_the_same_words():
+    lone = [*map(chr, range(0xD7FE, 0xE002)), "\udcff\ud800", "\ud800\udcff", "\udc80 \ud83d"]
+    texts = ["", "fine", "\x01", "\0", "a\0b", "\ud83d\0", *(f"so {sign} sorry" for sign in lone)]
+    for sign in ("x", "\U0001f600"):
+        texts += [sign * 1_000_000, sign * 1_000_001]
+    # In JSON two halves that meet are one character.
+    texts = [json.loads(json.dumps(text)) for text in texts]
+    expected = [fault_of(text) for text in texts]
+    assert run(FAULTS, texts=texts) == expected
+    assert len(set(expected)) == 5
 
 
 def test_every_entity_and_number_is_read_as_python_reads_it():
