@@ -117,7 +117,10 @@ def study(
             write_study_tables(loaded, folder, tables)
             show.print_study_tables(out, loaded, tables)
             out.print(f"tables: {folder.path / 'study'}", markup=False)
-        out.print(f"with intervals: kd report {folder.path}", markup=False)
+        if (folder.student / "model.safetensors").is_file():
+            out.print(f"with intervals: kd report {folder.path}", markup=False)
+        else:
+            out.print(f"a report needs the run's own student: kd run {config}", markup=False)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from kd.config import Config
 from kd.run_folder import RunFolder
-from kd.stages.distill import distill_stage, needs_teachers
+from kd.stages.distill import distill_stage
 from kd.stages.evaluate import evaluate_stage
 from kd.stages.prepare import prepare
 from kd.stages.report import report_stage
@@ -15,7 +15,7 @@ def run_all(config: Config, run: RunFolder, say: Callable[[str, object], None]) 
 
     An objective without teachers skips teach and label.
     """
-    prepare(config, run, say, with_soft=needs_teachers(config))
+    prepare(config, run, say, [config])
     say("distill", distill_stage(config, run))
     say("evaluate", evaluate_stage(config, run))
     say("report", report_stage(config, run))

@@ -20,7 +20,7 @@ from kd.config import Config, Objective
 from kd.config_file import load_config
 from kd.hardware import by_main_process
 from kd.run_folder import RunFolder
-from kd.stages.distill import distill_stage, needs_teachers, student_key, student_tokenizer
+from kd.stages.distill import distill_stage, student_key, student_tokenizer
 from kd.stages.evaluate import SPLITS, evaluate_key, evaluate_stage
 from kd.stages.prepare import prepare
 from kd.student_changes import with_settings
@@ -182,7 +182,7 @@ def run_study(
             folder.open(changed, overwrite=overwrite)
 
     by_main_process(claim)
-    prepare(config, run, say, with_soft=any(needs_teachers(changed) for changed, _ in everything))
+    prepare(config, run, say, [changed for changed, _ in everything])
     table, profile = run.load_splits()
     # A student of some tasks would write the tokens without the other tasks' rationales.
     for arm in arms:

@@ -16,7 +16,7 @@ from data.errors import InputError
 from kd.config import Config
 from kd.hardware import by_main_process
 from kd.run_folder import RunFolder
-from kd.stages.distill import distill_stage, needs_teachers
+from kd.stages.distill import distill_stage
 from kd.stages.evaluate import evaluate_stage
 from kd.stages.prepare import prepare
 from kd.study import StudyScore
@@ -87,7 +87,8 @@ def run_transfer(
 
     by_main_process(claim)
     for one in (SOURCE, TARGET) if TARGET in configs else (SOURCE,):
-        prepare(configs[one], shared[one], say, with_soft=needs_teachers(configs[one]))
+        students = [each for each in configs.values() if each.name == configs[one].name]
+        prepare(configs[one], shared[one], say, students)
     if TARGET in configs:
         tests = [shared[one].load_splits()[0]["test"] for one in (SOURCE, TARGET)]
         by_main_process(partial(_check_test_rows, *tests))

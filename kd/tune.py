@@ -19,7 +19,7 @@ from kd.config_file import dump_config
 from kd.hardware import by_main_process, processes
 from kd.run_folder import WITHOUT_EFFECT, RunFolder, content_key, settings_key
 from kd.search_space import check_space
-from kd.stages.distill import distill_stage, needs_teachers
+from kd.stages.distill import distill_stage
 from kd.stages.prepare import prepare
 from kd.student_changes import with_settings
 from kd.trials import Pruned, Trial, Trials
@@ -44,9 +44,7 @@ def tune_run(
     probes = check_space(config)
     place = run.path / (f"tune-{study_name}" if study_name else "tune")
     by_main_process(partial(_claim, place, config, overwrite=overwrite))
-    starts = [probe for probe in probes if probe.student.start is not None]
-    with_soft = any(needs_teachers(probe) for probe in probes)
-    prepare(starts[0] if starts else config, run, say, with_soft=with_soft)
+    prepare(config, run, say, probes)
     _, profile = run.load_splits()
     with closing(Trials(place, profile["hash"], config.tune, config.seed)) as trials:
         while (asked := trials.ask(total)) is not None:

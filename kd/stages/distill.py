@@ -34,7 +34,7 @@ from kd.tokens import by_split, encoded_rows
 from kd.training import train
 from student.encoders import check_length, cut_layers, load_encoder, load_tokenizer
 from student.model import StudentModel, new_student
-from teachers.audit import check_fresh
+from teachers.compatibility import check_fresh
 from teachers.soft_targets import SoftTargets, load_soft_targets, soft_columns
 
 

@@ -11,6 +11,7 @@ from data.sources import SPLITS
 from data.tables import gold_of
 from data.tasks import TaskSpec
 from kd.atomic import new_file
+from kd.audit import findings
 from kd.config import Config, OutsideTeacher, SpeechTeacher, Teacher
 from kd.evaluation import known_rows
 from kd.gathering import gather_logits
@@ -20,7 +21,7 @@ from kd.stages.teach import teach_key
 from kd.teacher_rows import asked_of, rows_to_label
 from kd.teacher_weights import check_covers_dev, covered
 from student.inference import inference_batches
-from teachers.audit import check_classes, findings
+from teachers.compatibility import check_classes
 from teachers.outside import file_fingerprint, outside_targets
 from teachers.soft_targets import SoftTargets, fingerprint, from_logits, save_soft_targets
 
