@@ -121,6 +121,22 @@ def test_names_of_test_files_are_unique():
     assert not list((ROOT / "tests").rglob("__init__.py"))
 
 
+def test_one_loop_trains_and_one_file_scores(source):
+    """A second training loop, or a second way to F1, would come to differ from the first."""
+    path, tree = source
+    is_benchmark = path.is_relative_to(ROOT / "scripts" / "bench")  # of other loops too
+    calls = {
+        node.func.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    imported = {name for *_, names in imports_of(tree) for name in names}
+    if path != ROOT / "kd" / "training.py" and not is_benchmark:
+        assert not calls & {"backward", "zero_grad"}
+    if path != ROOT / "kd" / "metrics.py":
+        assert not imported & {"f1_score", "accuracy_score", "precision_recall_fscore_support"}
+
+
 def test_library_code_does_not_print(source):
     """The console of kd.cli is the one voice; its main prints a mistake to stderr."""
     path, tree = source

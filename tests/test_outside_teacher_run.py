@@ -119,6 +119,8 @@ def test_what_is_strange_about_a_file_is_said(whole):
             f"score there"
         ) in said
     assert not any("teacher mood on" in line for line in said)
+    # One step is too little for a teacher that is trained here.
+    assert any(line.startswith("teacher urgency on dev: it ") for line in said)
 
 
 def test_an_outside_teacher_is_scored_where_its_file_has_every_row(whole):
@@ -177,6 +179,21 @@ def test_a_file_that_changed_is_read_again_and_the_student_trained_again(again, 
     assert (found["data"], found["teach"]) == (SKIPPED, SKIPPED)
     assert found["label"] == "done mood"
     assert (found["distill"], found["evaluate"]) == ("done", "done")
+
+
+def test_a_file_is_audited_as_a_teacher_of_ours_is(again, place, caplog):
+    """Labels that are permuted teach the wrong classes without any error."""
+    path = place / "mood.csv"
+    before = path.read_text()
+    path.write_text(before.replace("p_glad,p_sad", "p_sad,p_glad"))
+    logging.getLogger("kd.stages.label").setLevel(logging.WARNING)
+    try:
+        again(command="label")
+    finally:
+        path.write_text(before)
+    (line,) = [line for line in caplog.messages if line.startswith("teacher mood on dev: ")]
+    assert "its macro-F1 0.000 is that of a constant answer" in line
+    assert "its labels are permuted" in line
 
 
 def test_an_outside_teacher_alone_answers_a_task_whose_rationales_it_does_not_quote(

@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import kd.masked_loss
 from data.errors import InputError
-from data.masking import new_masking
+from data.masking import mask_rows, new_masking
 from kd import adapt as adapting
 from kd.adapt import Adaptation, adapt
 from kd.cli import main
@@ -175,6 +176,28 @@ def test_the_shares_of_a_batch_add_up_to_the_mean_over_its_hidden_pieces(tiny_en
     assert parts == pytest.approx(whole, abs=1e-5)
     # A head that was never trained guesses about evenly.
     assert whole == pytest.approx(np.log(len(tokenizer)), abs=0.3)
+
+
+def test_other_pieces_are_hidden_in_each_step_and_those_that_are_held_out_stay(
+    tiny_encoder, texts, monkeypatch, tmp_path
+):
+    """Masks that were drawn once would be learnt by heart (RoBERTa, section 4.1)."""
+    hidden = []
+
+    def watched(table, rows, step, masking):
+        found = mask_rows(table, rows, step, masking)
+        hidden.append((step, tuple(rows), found.places.tolist()))
+        return found
+
+    monkeypatch.setattr(kd.masked_loss, "mask_rows", watched)
+    settings = SETTINGS.model_copy(update={"batch_size": 91, "epochs": 2})
+    adapt(str(tiny_encoder), [texts], tmp_path / "encoder", settings, say=lambda _: None)
+    learnt = {step: places for step, rows, places in hidden if len(rows) == 91}
+    assert list(learnt) == [0, 1]
+    assert learnt[0] != learnt[1]
+    held_out = [places for _, rows, places in hidden if len(rows) == 5]
+    assert len(held_out) == 3
+    assert held_out.count(held_out[0]) == 3
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="two processes share one GPU")

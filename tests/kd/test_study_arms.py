@@ -3,12 +3,14 @@
 import csv
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data.errors import InputError
+from kd import study_table
 from kd.config import Published
 from kd.config_file import differences, load_config
 from kd.run_folder import RunFolder
@@ -148,6 +150,34 @@ def test_each_config_of_the_project_is_right_with_each_preset_and_arm(path):
             arm_config(chosen, arm)
 
 
+def test_the_newsemp_table_has_the_rows_of_the_paper():
+    """And one that the paper defines and does not report: the teachers alone."""
+    config = load_config(CONFIGS / "newsemp.yaml")
+    expected = {
+        **dict.fromkeys(("cnn", "lstm", "bilstm", "conv_lstm", "encoder"), ("gold", {"empathy"})),
+        "mt_sentiment": ("gold", {"empathy", "sentiment"}),
+        "mt_emotion": ("gold", {"empathy", "emotion"}),
+        "mt_both": ("gold", {"empathy", "sentiment", "emotion"}),
+        "kd_sentiment": ("annealed", {"empathy", "sentiment"}),
+        "kd_emotion": ("annealed", {"empathy", "emotion"}),
+        "kd_both": ("annealed", {"empathy", "sentiment", "emotion"}),
+        "soft_both": ("soft", {"empathy", "sentiment", "emotion"}),
+    }
+    arms = {arm: arm_config(config, arm) for arm in config.study.arms}
+    assert {arm: (one.training.objective, set(one.tasks)) for arm, one in arms.items()} == expected
+    for arm in ("cnn", "lstm", "bilstm", "conv_lstm"):
+        assert arms[arm].student.encoder.startswith(f"{arm}:glove.6B.100d")
+    published = {arm: one.published for arm, one in config.study.arms.items() if one.published}
+    assert set(expected) - set(published) == {"soft_both"}
+
+
+def test_an_arm_whose_student_can_not_be_built_stops_before_any_teacher(place, tmp_path, capsys):
+    override = f"study.arms.wide.change={{student.encoder: {tmp_path / 'gone'}}}"
+    kd("study", place / "mine.yaml", override, "--runs", tmp_path, status=2)
+    assert "gone" in capsys.readouterr().err
+    assert not (tmp_path / "mine" / "teachers").exists()
+
+
 def test_each_arm_and_seed_is_trained_on_its_tasks(studied):
     _, run = studied
     found = [(s.arm, s.seed, s.task) for s in study_scores(run) if s.split == "test"]
@@ -178,10 +208,27 @@ def test_the_table_is_what_the_confusion_matrices_say(studied):
     assert difference == pytest.approx(rows["wide"].f1.mean - rows["alone"].f1.mean)
 
 
+def test_p_values_are_corrected_for_the_number_of_arms(studied, monkeypatch):
+    """Holm: the smallest of two counts twice."""
+    config, run = studied
+    scores = [s for s in study_scores(run) if (s.split, s.task) == ("test", "mood")]
+    third = [replace(score, arm="third") for score in scores if score.arm == "wide"]
+    raw = {"wide": 0.04, "third": 0.01}
+    compare = study_table._compare
+
+    def compared(spec, first, second, seed):
+        return replace(compare(spec, first, second, seed), p_value=raw[second[0].arm])
+
+    monkeypatch.setattr(study_table, "_compare", compared)
+    rows = {row.arm: row for row in study_tables(config, run, [*scores, *third])["mood"]}
+    assert (rows["third"].p_value, rows["wide"].p_value) == (0.02, 0.04)
+
+
 def test_the_tables_are_written_and_printed(studied, place, capsys):
     _, run = studied
     kd("study", place / "mine.yaml", "--runs", place / "runs")
     printed = capsys.readouterr().out
+    assert printed.splitlines()[-1].startswith("a report needs the run's own student: kd run")
     assert max(map(len, printed.split("mood\n")[-1].split("Test rows")[0].splitlines())) <= 100
     names = sorted(path.name for path in (run.path / "study").glob("table-*"))
     assert names == [
