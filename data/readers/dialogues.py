@@ -6,6 +6,7 @@ its speaker, numbered within the dialogue by first appearance.
 """
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ MELD_CLASSES = ("neutral", "joy", "surprise", "anger", "sadness", "disgust", "fe
 # Speakers after the last one share its number.
 SPEAKERS = 9
 MARKS = tuple(f"[S{number}]" for number in range(1, SPEAKERS + 1))
+# What somebody wrote that would begin a turn.
+FALSE_MARK = re.compile(r"\[(S\d)\]", re.IGNORECASE)
 # In some copies bytes of Windows-1252 stand as control characters: U+0092 for an apostrophe.
 CONTROLS = {
     number: bytes([number]).decode("cp1252", errors="ignore") or None
@@ -93,7 +96,7 @@ def _records(
         before: list[str] = []
         for turn in sorted(turns):
             row = turns[turn]
-            said = row.cells[columns.text].translate(CONTROLS)
+            said = FALSE_MARK.sub(r"(\1)", row.cells[columns.text].translate(CONTROLS))
             before.append(f"{MARKS[speakers[name][turn]]} {said}")
             label = None
             if columns.label is not None:

@@ -72,6 +72,11 @@ def test_another_speaker_gives_another_text(file):
     assert texts(changed, 1)[2] == "[S3] What?"
 
 
+def test_what_looks_like_a_speaker_inside_a_turn_begins_none(file):
+    path = file(TURNS.replace("What?", "he typed [s2] twice"))
+    assert texts(path, 1)[2] == "[S1] he typed (s2) twice"
+
+
 def test_speakers_after_the_ninth_share_a_number(file):
     rows = [f"{n},hello,speaker {n},joy,x,0,{n}" for n in range(12)]
     found = texts(file(HEADER + "\n".join(rows)), 1)
@@ -154,3 +159,10 @@ def test_the_public_files_are_read_whole(public_data):
         assert len(records) == count
         assert all(record.text.count("[S") <= 5 for record in records)
     assert Counter(record.label for record in records)["neutral"] == 1256
+
+
+def test_the_public_daily_dialogues_are_read_compressed(public_data):
+    columns = DialogueColumns(dialogue="dialogue_id")
+    records = list(read_dialogues(public_data / "dailydialog.tsv.xz", columns=columns, window=2))
+    assert len(records) == 102979
+    assert records[1].text.endswith(" [S1] Say, Jim, how about going for a few beers after dinner?")
