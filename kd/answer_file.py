@@ -99,9 +99,14 @@ def open_answers(
 
     Killed anywhere, it goes on from the last rows in the journal when opened again with `resume`;
     with nothing to go on from it is new. Raises InputError when an unfinished one is there and
-    resume is not given, when that was made from something else, or another process writes it.
+    resume is not given, when that was made from something else, or another process writes it, and
+    when a file that is not ours stands where the rows without an answer are to be listed.
     """
     part = target.with_name(f"{target.name}.part")
+    if part.is_file():
+        raise InputError(f"{part}: is a file, where a folder is needed: delete or rename it")
+    if not _read_journal(part).is_finished:  # else the list may have taken its name already
+        _check_list(target)
     part.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         lock = stack.enter_context((part / "lock").open("wb"))
@@ -115,12 +120,14 @@ def open_answers(
         if is_new:
             journal = Journal(made_from)
         elif not resume:
+            can_go_on = made_from["input"] is not None
+            cure = "add --resume to go on with it" if can_go_on else "name another file"
             raise InputError(
                 f"{part}: holds {journal.rows:,} rows of a command that did not end: "
-                f"add --resume to go on with it, or delete this folder to start anew"
+                f"{cure}, or delete this folder to start anew"
             )
         for name, words in SAME.items():
-            if journal.made_from[name] != made_from[name]:
+            if journal.made_from.get(name) != made_from[name]:
                 raise InputError(
                     f"{part}: was begun with {words}: "
                     f"give the same again, or delete this folder to start anew"
@@ -139,7 +146,31 @@ def open_answers(
 
 def _read_journal(part: Path) -> Journal:
     path = part / "journal.json"
-    return Journal(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else Journal()
+    if not path.is_file():
+        return Journal()
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    kinds = {name: type(value) for name, value in asdict(Journal()).items()}
+    if not isinstance(found, dict) or {k: type(v) for k, v in found.items()} != kinds:
+        raise InputError(f"{path}: can't be read, so no run can go on: delete {part} to start anew")
+    return Journal(**found)
+
+
+def _check_list(target: Path) -> None:
+    """Raise InputError when the list beside a file of answers is not one that we wrote with it."""
+    path = rejected_path(target)
+    if not path.exists():
+        return
+    if not target.exists():
+        raise InputError(f"{path}: would be replaced, and {target} is not there: move or delete it")
+    with path.open("rb") as file:
+        is_ours = file.readline(len(REJECTED_HEADER)) == REJECTED_HEADER
+    if not is_ours:
+        raise InputError(
+            f"{path}: would be replaced, and is no list of rejected rows: move or delete it"
+        )
 
 
 def _cut(stack: ExitStack, path: Path, size: int) -> BinaryIO:

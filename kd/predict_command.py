@@ -103,8 +103,9 @@ def _answer_all(
         return
     if target.is_dir():
         raise InputError(f"{target}: is a folder: name a file for the answers")
-    if target.exists() and source.exists() and target.samefile(source):
-        raise InputError(f"{target}: is what is read: name another file for the answers")
+    for written in (target, rejected_path(target)):
+        if written.exists() and source.exists() and written.samefile(source):
+            raise InputError(f"{written}: is what is read: name another file for the answers")
     counts = predict_file(
         model,
         opened,

@@ -137,6 +137,7 @@ def test_the_sample_of_2020_is_answered_in_its_columns_by_one_model_loaded_once(
         (("in.csv", "out.xlsx"), "out.xlsx: '.xlsx' is no table: give .csv, .tsv, .jsonl,"),
         (("in.txt", "out.csv"), "in.txt: '.txt' is no table: give .csv, .tsv, .jsonl,"),
         (("in.csv", "in.csv"), "in.csv: is what is read: name another file for the answers"),
+        (("out.csv.rejected.csv", "out.csv"), "out.csv.rejected.csv: is what is read: name"),
         (("in.csv", "folder.csv"), "folder.csv: is a folder: name a file for the answers"),
         (("absent.csv", "out.csv"), "absent.csv: no such file"),
         (("in.csv", "out.csv", "--format", "csv"), "--format csv: says what - holds"),
@@ -151,6 +152,7 @@ def test_what_can_not_be_done_is_refused_in_one_line_and_nothing_is_written(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "other.csv").write_text("body\nso\n")
+    (tmp_path / "out.csv.rejected.csv").write_text("id,row,line,reason,text\n")
     before = sorted(tmp_path.rglob("*"))
     status, out, errors = predict(*arguments)
     assert (status, out) == (2, "")

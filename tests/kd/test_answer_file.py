@@ -192,6 +192,31 @@ def test_a_list_of_an_older_file_goes_when_no_row_is_rejected(tmp_path):
     assert files_of(tmp_path).keys() == {"out.csv"}
 
 
+@pytest.mark.parametrize(
+    ("lists", "has_answers", "words"),
+    [
+        ("id,row,line,reason\n", False, r"and .*out\.csv is not there"),
+        ("id,row,line,reason,text\n", True, "and is no list of rejected rows"),
+        ("", True, "and is no list of rejected rows"),
+    ],
+)
+def test_a_list_that_is_not_that_of_the_answers_is_refused_and_stays(
+    tmp_path, lists, has_answers, words
+):
+    """Somebody adds the texts to the list to give it in again."""
+    target = tmp_path / "out.csv"
+    if has_answers:
+        write(target, resume=False, windows=[[True]])
+    rejected_path(target).write_text(lists)
+    before = files_of(tmp_path)
+    with pytest.raises(
+        InputError, match=rf"out\.csv\.rejected\.csv: would be replaced, {words}: move or delete it"
+    ):
+        write(target, resume=False)
+    assert files_of(tmp_path) == before
+    assert not (tmp_path / "out.csv.part").exists()
+
+
 def test_a_file_without_rows_has_its_header(tmp_path):
     for name in ("out.csv", "out.jsonl", "out.parquet"):
         write(tmp_path / name, resume=False, windows=[])
@@ -205,6 +230,39 @@ def test_a_part_that_became_shorter_is_refused(unfinished):
     (unfinished.parent / "out.csv.part" / "answers").write_bytes(b"")
     with pytest.raises(InputError, match="answers: is shorter than its journal says: delete "):
         write(unfinished, resume=True)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize(
+    "journal",
+    ["", "{", "[]", "null", '{"rows": 3}', "{MORE}", "{WORDS}", b"\xff"],
+)
+def test_a_damaged_journal_is_refused_and_nothing_is_lost(unfinished, journal, resume):
+    path = unfinished.parent / "out.csv.part" / "journal.json"
+    found = json.loads(path.read_text())
+    if isinstance(journal, str):
+        more, words = json.dumps(found | {"new": 1}), json.dumps(found | {"rows": "three"})
+        journal = journal.replace("{MORE}", more).replace("{WORDS}", words).encode()
+    path.write_bytes(journal)
+    before = files_of(unfinished.parent)
+    with pytest.raises(
+        InputError, match=r"journal\.json: can't be read, so no run can go on: delete .*\.part to "
+    ):
+        write(unfinished, resume=resume)
+    assert files_of(unfinished.parent) == before
+
+
+def test_a_file_in_the_place_of_the_parts_is_refused(tmp_path):
+    (tmp_path / "out.csv.part").write_text("mine")
+    with pytest.raises(InputError, match=r"out\.csv\.part: is a file, where a folder is needed: "):
+        write(tmp_path / "out.csv", resume=True)
+    assert (tmp_path / "out.csv.part").read_text() == "mine"
+
+
+def test_a_stream_is_not_told_to_resume_what_a_file_began(unfinished):
+    stream = MADE_FROM | {"input": None}
+    with pytest.raises(InputError, match="did not end: name another file, or delete this folder"):
+        write(unfinished, resume=False, made_from=stream)
 
 
 def test_an_error_within_leaves_what_is_done_for_the_next_time(tmp_path):
