@@ -8,7 +8,9 @@ export function answersOf(tasks, outputs, cleaned, tokens, hasContext) {
     const logits = Array.from(outputs[task.name]);
     const answer = { task: task.name, label: null, probabilities: [], value: null, quotes: [] };
     if (task.kind === "regression") {
-      answer.value = task.low + logits[0] * (task.high - task.low);
+      // The graph's number may lie beyond the ends of the scale.
+      const share = Math.min(1, Math.max(0, logits[0]));
+      answer.value = task.low + share * (task.high - task.low);
     } else {
       const largest = Math.max(...logits);
       const odds = logits.map((logit) => Math.exp(logit - largest));

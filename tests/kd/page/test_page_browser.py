@@ -90,7 +90,7 @@ def expected(folder, text, context):
             offsets = np.array(tokens.offsets)
             spans = [cleaned.raw_span(*span) for span in spans_of_tokens(chosen, offsets)]
         if task["kind"] == "regression":
-            value = task["low"] + logits[0] * (task["high"] - task["low"])
+            value = task["low"] + logits[0].clip(0, 1) * (task["high"] - task["low"])
             answers[task["name"]] = f"{value:.2f}", [value], spans
         else:
             chances = np.exp(logits) / np.exp(logits).sum()
@@ -150,6 +150,7 @@ def test_the_pairs_have_every_kind_of_answer(exported):
     for task in ("warmth", "close_care"):
         assert len({answers[task][0] for answers in found}) > 1
         assert {len(answers[task][2]) > 1 for answers in found} == {False, True}
+    assert {10.0, 90.0} & {answers["age"][1][0] for answers in found}  # beyond the scale's end
     overlaps = [set(range(*one)) & set(range(*two)) for answers in found
                 for one in answers["warmth"][2] for two in answers["close_care"][2]]  # fmt: skip
     assert any(overlaps)
