@@ -14,6 +14,7 @@ from typing import Any
 from data.errors import InputError
 from data.tasks import TASKS_FILE
 from kd.atomic import new_folder
+from kd.page.graph_file import check_graph
 
 ASSETS = Path(__file__).with_name("assets")
 # What scripts/build_page.sh makes of the assets and of npm packages; not in the repository.
@@ -41,8 +42,8 @@ def make_page(model: Path, target: Path) -> None:
     """Write the page of an exported student to a folder, atomically.
 
     model: the export's folder, or a run's folder that holds it as `export`. Raises InputError
-    when it is none, its tokenizer is of a kind that the page can't read, the page's own scripts
-    are not built, or the target is a folder of something else.
+    when it is none or damaged, its tokenizer is of a kind that the page can't read, the page's own
+    scripts are not built, or the target is a folder of something else.
     """
     check_target(target)
     check_vendor()
@@ -51,6 +52,7 @@ def make_page(model: Path, target: Path) -> None:
     tokenizer = export / "tokenizer.json"
     check_tokenizer(tokenizer)
     graph = next(export / name for name in GRAPHS if (export / name).is_file())
+    check_graph(graph)
     contents = {
         "worker": (VENDOR / "worker.js").read_bytes(),
         "entities": json.dumps(entities()).encode(),
@@ -108,8 +110,10 @@ def find_export(model: Path) -> Path:
 
 
 def read_tasks(path: Path) -> list[dict[str, Any]]:
-    """The rows of an export's tasks.json. Raises InputError when one lacks a key."""
-    tasks: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    """The rows of an export's tasks.json. Raises InputError when it is damaged or lacks a key."""
+    tasks: list[dict[str, Any]] = _read_json(path)
+    if not (isinstance(tasks, list) and tasks and all(isinstance(task, dict) for task in tasks)):
+        raise InputError(f"{path}: is no list of tasks: write it again with kd export RUN")
     for task in tasks:
         if missing := sorted(TASK_KEYS - task.keys()):
             raise InputError(
@@ -120,15 +124,28 @@ def read_tasks(path: Path) -> list[dict[str, Any]]:
 
 
 def check_tokenizer(path: Path) -> None:
-    """Raise InputError for a tokenizer whose tokens the page could not place in the text."""
-    definition = json.loads(path.read_text(encoding="utf-8"))
-    parts = ("normalizer", "pre_tokenizer", "model")
-    found = [(definition.get(part) or {}).get("type") for part in parts]
+    """Raise InputError for a tokenizer that is damaged, or that the page could not follow."""
+    definition = _read_json(path)
+    try:
+        parts = [definition[part] or {} for part in ("normalizer", "pre_tokenizer", "model")]
+        found = [part.get("type") for part in parts]
+    except (TypeError, KeyError, AttributeError):
+        raise InputError(f"{path}: is no tokenizer: write it again with kd export RUN") from None
     if found != ["BertNormalizer", "BertPreTokenizer", "WordPiece"]:
         raise InputError(
             f"{path}: is of the kind {' + '.join(map(str, found))}: the page reads WordPiece "
             f"tokenizers as BERT, MiniLM and MPNet have them"
         )
+
+
+def _read_json(path: Path) -> Any:
+    """The content of a file of the export. Raises InputError when it is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"{path}: is damaged ({error}): write it again with kd export RUN"
+        ) from None
 
 
 def check_vendor() -> None:

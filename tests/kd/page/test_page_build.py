@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import onnx
 import pytest
 
 from data.errors import InputError
@@ -67,9 +68,11 @@ def test_the_page_names_nothing_outside_its_folder(folder):
 def test_of_several_graphs_the_smallest_is_taken(built, exported, tmp_path):
     shutil.copytree(exported, tmp_path / "run" / "export")
     for name in ("model.int8.onnx", "model.fp16.onnx"):
-        (tmp_path / "run" / "export" / name).write_bytes(name.encode())
+        graph = onnx.load(exported / "model.onnx")
+        graph.producer_name = name
+        onnx.save(graph, tmp_path / "run" / "export" / name)
     make_page(tmp_path / "run", tmp_path / "page")
-    assert file_of(tmp_path / "page", "model") == b"model.int8.onnx"
+    assert b"model.int8.onnx" in file_of(tmp_path / "page", "model")
     assert '"file": "model.int8.onnx"' in (tmp_path / "page" / "index.html").read_text()
 
 
@@ -107,9 +110,39 @@ def test_tasks_of_a_trained_student_are_no_exports(built, exported, tmp_path):
 def test_a_tokenizer_that_the_page_can_not_follow_is_refused(built, exported, tmp_path):
     shutil.copytree(exported, tmp_path / "model")
     path = tmp_path / "model" / "tokenizer.json"
-    path.write_text(json.dumps({"normalizer": None, "model": {"type": "BPE"}}))
+    path.write_text(
+        json.dumps({"normalizer": None, "pre_tokenizer": None, "model": {"type": "BPE"}})
+    )
     with pytest.raises(InputError, match=r"kind None \+ None \+ BPE: the page reads WordPiece"):
         make_page(tmp_path / "model", tmp_path / "page")
+
+
+DAMAGES = {
+    "cut": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "bytes": lambda content: bytes(range(128, 256)),
+    "a string": lambda content: b'"model"',
+    "an empty list": lambda content: b"[]",
+    "numbers": lambda content: b"[1, 2]",
+    "a mapping": lambda content: b'{"normalizer": "BertNormalizer"}',
+}
+
+
+@pytest.mark.parametrize("name", ["tasks.json", "tokenizer.json", "model.onnx"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_export_ends_in_one_line_that_names_the_file(
+    damage, name, built, exported, tmp_path, capsys
+):
+    shutil.copytree(exported, tmp_path / "model")
+    path = tmp_path / "model" / name
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["demo", str(tmp_path / "model"), "--static", str(tmp_path / "page")])
+    error = capsys.readouterr().err
+    assert error.startswith(f"kd: {path}: is ")
+    assert error.endswith(": write it again with kd export RUN\n")
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "page").exists()
 
 
 def test_missing_or_old_scripts_are_told_with_the_command_that_builds_them(
