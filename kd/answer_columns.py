@@ -35,15 +35,17 @@ def own_columns(specs: Sequence[TaskSpec]) -> Columns:
     """The id, and for each task the class and its probability or the value, and the rationale.
 
     The rationale's parts are divided by `|`, their offsets by spaces: characters of the text as
-    it was given.
+    it was given. Raises InputError when two columns would have one name.
     """
     columns: dict[str, type] = {"id": str}
     for spec in specs:
-        columns[spec.name] = float if spec.kind == "regression" else str
-        if spec.kind == "classification":
-            columns[f"{spec.name}_probability"] = float
-        if spec.has_rationale:
-            columns[f"{spec.name}_rationale"] = columns[f"{spec.name}_offsets"] = str
+        for name, kind in _own_columns(spec):
+            if name in columns:
+                raise InputError(
+                    f"task {spec.name!r}: two columns of answers would be named {name!r}: "
+                    f"give the task another name"
+                )
+            columns[name] = kind
 
     def values(row: TextRow, answer: Answer) -> list[Value]:
         parts = (_values(spec, answer.get(spec.name)) for spec in specs)
@@ -52,9 +54,19 @@ def own_columns(specs: Sequence[TaskSpec]) -> Columns:
     return Columns(tuple(columns), tuple(columns.values()), values)
 
 
+def _own_columns(spec: TaskSpec) -> list[tuple[str, type]]:
+    """The names and types of one task's columns, in the order of its values."""
+    columns: list[tuple[str, type]] = [(spec.name, float if spec.kind == "regression" else str)]
+    if spec.kind == "classification":
+        columns.append((f"{spec.name}_probability", float))
+    if spec.has_rationale:
+        columns += [(f"{spec.name}_rationale", str), (f"{spec.name}_offsets", str)]
+    return columns
+
+
 def _values(spec: TaskSpec, found: Prediction | None) -> list[Value]:
     if found is None:
-        return [None] * (1 + (spec.kind == "classification") + 2 * spec.has_rationale)
+        return [None] * len(_own_columns(spec))
     values: list[Value] = [found.label]
     if spec.kind == "classification":
         values.append(max(found.probabilities.values()))

@@ -11,6 +11,7 @@ from data.rows import NoRationale
 from data.sources import SAMPLES, Source, Split
 from data.tasks import Kind, TaskSpec
 from kd.annealing import ScheduleName
+from kd.answer_columns import own_columns
 from kd.config_problems import nearest, sentences
 from student.heads import HeadKind, Pooling
 from student.word_encoders import below
@@ -393,6 +394,7 @@ class Search(Settings):
 class Published(Settings):
     """What others report, in percent; kd study shows it beside the arm's own scores."""
 
+    by: str = Field("published", min_length=1, description="who, as the table is to say")
     precision: float | None = Field(None, ge=0, le=100)
     recall: float | None = Field(None, ge=0, le=100)
     f1: float = Field(ge=0, le=100)
@@ -407,7 +409,14 @@ class Arm(Settings):
     change: dict[str, Any] = Field(
         {}, description="dotted setting of training, student or a task's weight → its value"
     )
-    published: dict[str, Published] = Field({}, description="task → what others report of it")
+    published: dict[str, Published | tuple[Published, ...]] = Field(
+        {}, description="task → what others report of it: one mapping, or a list"
+    )
+
+    def published_of(self, task: str) -> tuple[Published, ...]:
+        """What others report of a task."""
+        found = self.published.get(task, ())
+        return (found,) if isinstance(found, Published) else found
 
 
 class Study(Settings):
@@ -458,6 +467,7 @@ class Config(Settings):
                 task.spec(name)
             except ValueError as error:
                 raise ValueError(f"tasks.{name}: {error}") from None
+        own_columns(self.specs)  # no two of one name
         for name in self.teachers.tasks:
             if name not in self.tasks:
                 raise ValueError(f"teachers.tasks: {name!r} is no task{nearest(name, self.tasks)}")

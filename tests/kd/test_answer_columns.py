@@ -111,3 +111,20 @@ def test_a_model_without_the_three_tasks_can_not_write_the_old_columns():
     bare = TaskSpec("explorations", classes=LEVELS)
     with pytest.raises(InputError, match=r"'explorations' has 3 classes and no rationale: "):
         legacy_columns([*SPECS[1:], bare])
+
+
+@pytest.mark.parametrize(
+    ("names", "column"),
+    [
+        (("id",), "id"),
+        (("mood", "mood_probability"), "mood_probability"),
+        (("mood_offsets", "mood"), "mood_offsets"),
+    ],
+)
+def test_tasks_whose_columns_would_have_one_name_are_refused(names, column):
+    """The cells of a row would stand under others' names."""
+    specs = [TaskSpec(name, classes=LEVELS, has_rationale=True) for name in names]
+    with pytest.raises(
+        InputError, match=rf"task '{names[-1]}': two columns of answers would be named '{column}': "
+    ):
+        own_columns(specs)

@@ -164,6 +164,13 @@ def test_a_wrong_value_is_named_with_its_key_and_what_would_be_right(load, overr
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["id", "mood_probability"])
+def test_a_task_whose_answers_would_stand_in_anothers_column_is_refused(load, name):
+    more = f"  {name}:\n    sources: [{{files: mine.csv}}]\n    classes: [low, high]\n"
+    with pytest.raises(InputError, match=f"yaml: task '{name}': two columns of answers would be"):
+        load(MINE + more)
+
+
 @pytest.mark.parametrize("files", ["3", "{trian: a.csv}"])
 def test_wrong_files_of_a_source_are_one_line_in_words(load, files):
     with pytest.raises(InputError, match=r"tasks\.mood\.sources\.0\.files") as caught:
