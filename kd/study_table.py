@@ -45,7 +45,7 @@ class ArmRow:
     token_f1: Spread | None
     difference: Comparison | None = None
     p_value: float | None = None
-    published: Published | None = None
+    published: tuple[Published, ...] = ()
 
 
 def study_tables(
@@ -85,7 +85,7 @@ def _arm_rows(config: Config, spec: TaskSpec, scores: Sequence[StudyScore]) -> l
                 row,
                 difference=tested.get(arm),
                 p_value=corrected.get(arm),
-                published=named.published.get(spec.name) if named else None,
+                published=named.published_of(spec.name) if named else (),
             )
         )
     return rows
@@ -154,8 +154,9 @@ def cannot_be(published: Published) -> bool:
 def columns(
     rows: Sequence[ArmRow], spec: TaskSpec, against: str | None
 ) -> list[dict[str, list[str]]]:
-    """The table as words: header → cells, in three groups, of the arms' own scores, of tests and of
-    what others report. Columns that hold nothing are left out."""
+    """The table as words: header → cells, in groups: the arms' own scores, tests, and what each of
+    the others reports. Columns that hold nothing are left out."""
+    reports = dict.fromkeys(one.by for row in rows for one in row.published)
     groups: list[dict[str, list[str]]] = [
         {
             "seeds": [str(row.seeds or "") for row in rows],
@@ -173,17 +174,24 @@ def columns(
             ],
             "p (Holm)": [chance(row.p_value) for row in rows],
         },
-        {f"published {name}": [_shown(row.published, name) for row in rows] for name in PUBLISHED},
+        *(
+            {
+                f"{by} {name}": [_shown(row.published, by, name) for row in rows]
+                for name in PUBLISHED
+            }
+            for by in reports
+        ),
     ]
     return [{name: cells for name, cells in group.items() if any(cells)} for group in groups]
 
 
-def _shown(published: Published | None, name: str) -> str:
-    """A published figure; an F1 that can't be is marked."""
-    if published is None:
+def _shown(published: Sequence[Published], by: str, name: str) -> str:
+    """What somebody reports; an F1 that can't be is marked."""
+    found = next((one for one in published if one.by == by), None)
+    if found is None:
         return ""
-    mark = "!" if name == "F1" and cannot_be(published) else ""
-    return number(PUBLISHED[name](published), 2) + mark
+    mark = "!" if name == "F1" and cannot_be(found) else ""
+    return number(PUBLISHED[name](found), 2) + mark
 
 
 def notes(rows: Sequence[ArmRow]) -> list[str]:
@@ -203,7 +211,7 @@ def notes(rows: Sequence[ArmRow]) -> list[str]:
             "Published figures are in percent, of other rows, and averaged as their authors did. "
             "Rationale: token-F1 on all rows."
         )
-    if any(row.published and cannot_be(row.published) for row in rows):
+    if any(cannot_be(one) for row in rows for one in row.published):
         found.append(
             "!: more than 2PR/(P+R) of the figures beside it, which no average over runs or "
             "classes can be."

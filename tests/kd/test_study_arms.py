@@ -11,7 +11,7 @@ import pytest
 
 from data.errors import InputError
 from kd import study_table
-from kd.config import Published
+from kd.config import Arm, Published
 from kd.config_file import differences, load_config
 from kd.run_folder import RunFolder
 from kd.study import USUAL, arm_config, arms_of, named_arms, study_scores
@@ -249,9 +249,23 @@ def test_columns_that_hold_nothing_are_left_out(studied):
     scores = [s for s in study_scores(run) if s.task == "urgency"]
     (rows,) = study_tables(config, run, scores).values()
     spec = next(spec for spec in config.specs if spec.name == "urgency")
-    own, tests, published = columns(rows, spec, config.study.against)
-    assert (tests, published) == ({}, {})
+    own, tests = columns(rows, spec, config.study.against)
+    assert tests == {}
     assert list(own) == ["seeds", "precision", "recall", "macro-F1", "F1 of now", "accuracy"]
+
+
+def test_what_several_report_stands_side_by_side(studied):
+    config, run = studied
+    reports = [{"by": "first", "f1": 60.0}, {"by": "second", "f1": 61.5, "accuracy": 70.0}]
+    wide = Arm.model_validate({"tasks": ["mood"], "published": {"mood": reports}})
+    arms = {**config.study.arms, "wide": wide}
+    config = config.model_copy(update={"study": config.study.model_copy(update={"arms": arms})})
+    scores = [s for s in study_scores(run) if s.task == "mood"]
+    rows = study_tables(config, run, scores)["mood"]
+    *_, alone, first, second = columns(rows, config.specs[0], config.study.against)
+    assert alone == {"published F1": ["", "", "63.79", ""]}
+    assert first == {"first F1": ["", "", "", "60.00"]}
+    assert second == {"second F1": ["", "", "", "61.50"], "second accuracy": ["", "", "", "70.00"]}
 
 
 def test_a_published_f1_above_what_its_precision_and_recall_allow_is_told():
