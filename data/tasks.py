@@ -81,17 +81,19 @@ def save_tasks(tasks: list[TaskSpec], folder: Path) -> None:
 def load_tasks(folder: Path) -> list[TaskSpec]:
     """Read the tasks of a model's folder.
 
-    Raises InputError when the folder holds no `tasks.json`.
+    Raises InputError when the folder holds no `tasks.json`, or a damaged one.
     """
     path = folder / TASKS_FILE
     if not path.is_file():
         raise InputError(f"{folder}: holds no {TASKS_FILE}: give a model folder written by kd")
-    rows = json.loads(path.read_text(encoding="utf-8"))
     # An export's file says more of each task: how its graph is to be fed.
     known = {field.name for field in fields(TaskSpec)}
-    return [
-        TaskSpec(
-            **{key: row[key] for key in row.keys() & known} | {"classes": tuple(row["classes"])}
-        )
-        for row in rows
-    ]
+    try:
+        return [
+            TaskSpec(
+                **{key: row[key] for key in row.keys() & known} | {"classes": tuple(row["classes"])}
+            )
+            for row in json.loads(path.read_text(encoding="utf-8"))
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError(f"{path}: is damaged: copy the model's folder again") from None

@@ -131,8 +131,11 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(locate(name))
-    except (OSError, ValueError) as error:
-        raise InputError(f"encoder {name!r}: its tokenizer can't be loaded: {error}") from None
+    except Exception as error:  # what the tokenizers package raises of a damaged file
+        raise InputError(
+            f"encoder {name!r}: its tokenizer.json or tokenizer_config.json can't be loaded: "
+            f"{' '.join(str(error).split())}"
+        ) from None
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise InputError(f"encoder {name!r}: its tokenizer has no vocabulary: add tokenizer.json")
     if not tokenizer.is_fast:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 from data.batches import to_device
+from data.errors import InputError
 from data.tasks import TaskSpec, save_tasks
 from student.attention import new_attention
 from student.dropout import replace_dropout
@@ -68,6 +70,22 @@ class StudentConfig(PreTrainedConfig):
     def get_text_config(self, *args: Any, **kwargs: Any) -> PreTrainedConfig:
         """The encoder's configuration, where vocabulary and hidden size stand."""
         return self.encoder if self.encoder is not None else self
+
+
+def _load_config(folder: Path) -> StudentConfig:
+    """The configuration in a model's folder.
+
+    Raises InputError when it is not there, or not that of a student.
+    """
+    path = folder / "config.json"
+    try:
+        config = StudentConfig.from_pretrained(folder)
+        is_whole = config.encoder is not None and bool(config.task_specs)
+    except (OSError, ValueError, TypeError, KeyError):
+        is_whole = False
+    if not is_whole:
+        raise InputError(f"{path}: is missing or damaged: copy the model's folder again")
+    return config
 
 
 def _without_type(encoder: dict[str, Any]) -> dict[str, Any]:
@@ -231,6 +249,32 @@ class StudentModel(PreTrainedModel):
         states = encode(self.encoder, torch.cat(ids), text_lengths + context_lengths)
         texts, contexts = states.split([len(input_ids), len(context_ids)])
         return texts[:, : input_ids.shape[1]], contexts[:, : context_ids.shape[1]]
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, folder: str | Path, *arguments: Any, **settings: Any
+    ) -> "StudentModel":
+        """Read the model in a folder, as transformers does.
+
+        Raises InputError when config.json or model.safetensors is missing or damaged.
+        """
+        path = Path(folder) / "model.safetensors"
+        if settings.get("config") is None:
+            settings["config"] = _load_config(path.parent)
+        with_report = settings.pop("output_loading_info", False)
+        try:
+            model, report = super().from_pretrained(
+                folder, *arguments, output_loading_info=True, **settings
+            )
+        except (OSError, RuntimeError, SafetensorError) as error:
+            first = str(error).splitlines()[0]
+            raise InputError(f"{path}: can't be loaded: {first}") from None
+        if report["missing_keys"]:
+            raise InputError(
+                f"{path}: lacks {min(report['missing_keys'])!r}: copy the model's folder again"
+            )
+        found: Any = (model, report) if with_report else model
+        return found  # type: ignore[no-any-return]
 
     def save_pretrained(  # type: ignore[override]
         self, save_directory: str | Path, **kwargs: Any
