@@ -49,6 +49,14 @@ def test_the_page_fits_its_window(width, page, ask):
         assert box["x"] + box["width"] <= width
 
 
+def test_the_bar_of_a_number_stands_out_as_that_of_the_class_answered(page, ask):
+    ask(page, REPLY, POST)
+    colour = "part => getComputedStyle(document.querySelector(part)).backgroundColor"
+    number = page.evaluate(colour, "[data-task=age] .bar span")
+    assert number == page.evaluate(colour, ".best .bar span")
+    assert number != page.evaluate(colour, "li:not(.best) .bar span")
+
+
 def test_the_limits_stand_before_the_fields(page):
     text = page.inner_text("main")
     assert text.index("Not for diagnosing anybody") < text.index("Post")
