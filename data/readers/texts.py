@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import TextIOWrapper
 from itertools import chain, islice
+from math import isnan
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO
 
@@ -31,6 +32,8 @@ OTHER_COLUMNS = (*CONTEXT_COLUMNS, "id")
 FIRST_LINES = 100
 # Rows of a Parquet file that are Python objects at one time.
 BATCH_ROWS = 1024
+# The types of a Parquet file's strings.
+STRINGS = (pa.string(), pa.large_string(), pa.string_view())
 KINDS = {
     bool: "true or false",
     int: "a number",
@@ -197,14 +200,12 @@ def _parquet(path: Path, text_columns: Columns) -> Rows:
 def _holds_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
-    )
+    return kind in STRINGS or bool(pa.types.is_null(kind))
 
 
 def _values(column: pa.Array) -> list[Any]:
     """A column's values; strings by their bytes, of which Parquet may hold any."""
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+    if column.type not in STRINGS:
         return list(column.to_pylist())
     cells = column.cast(pa.large_binary()).to_pylist()
     return [None if cell is None else cell.decode("utf-8", "surrogateescape") for cell in cells]
@@ -231,6 +232,8 @@ def _row(
     name = cells.get("id")
     if isinstance(name, list | dict | bytes):
         return RejectedRow(number, line, "", "the id is no string and no number")
+    if isinstance(name, float):  # pandas makes floats of whole numbers where one is missing
+        name = None if isnan(name) else int(name) if name.is_integer() else name
     has_own_id = name is not None and name != ""
     shown = str(name) if has_own_id else str(number)
     if fault := fault_of(shown):

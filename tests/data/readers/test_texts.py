@@ -186,13 +186,25 @@ def test_bytes_that_are_no_text_are_kept_for_their_row_to_be_rejected(tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "values"),
-    [(pa.large_string(), ["so", None]), (pa.dictionary(pa.int32(), pa.string()), ["so", None])],
+    [
+        (pa.large_string(), ["so", None]),
+        (pa.string_view(), ["so", None]),
+        (pa.dictionary(pa.int32(), pa.string()), ["so", None]),
+    ],
 )
 def test_every_kind_of_string_and_number_of_a_parquet_file_is_read(tmp_path, kind, values):
     path = tmp_path / "in.parquet"
     pq.write_table(pa.table({"text": pa.array(values, kind), "id": [1, 2], "x": [0, 0]}), path)
     found = [(row.id, row.text, row.context) for row in read_texts(path, "parquet")]
     assert found == [("1", "so", ""), ("2", "", "")]
+
+
+def test_ids_that_pandas_made_floats_of_are_whole_numbers_again(tmp_path):
+    path = tmp_path / "in.parquet"
+    ids = pa.array([7.0, float("nan"), None, 2.5, float("inf")], from_pandas=False)
+    pq.write_table(pa.table({"text": ["so"] * 5, "id": ids}), path)
+    found = [(row.id, row.has_own_id) for row in read_texts(path, "parquet")]
+    assert found == [("7", True), ("2", False), ("3", False), ("2.5", True), ("inf", True)]
 
 
 def test_a_null_is_an_empty_text_and_a_null_id_is_the_number():
