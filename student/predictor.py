@@ -45,8 +45,9 @@ class Rationale:
 class Prediction:
     """One task's answer for one text.
 
-    `label` is a class name, or a number for a regression task; `probabilities` is class → chance,
-    empty for regression; `rationale` is empty where the task has none or the model quotes none.
+    `label` is a class name, or a number on its scale for a regression task; `probabilities` is
+    class → chance, empty for regression; `rationale` is empty where the task has none or the model
+    quotes none.
     `token_labels` is 1 for each token that the model quotes, 0 for each other that it read,
     special ones included; empty where the task has no rationale.
     """
@@ -235,14 +236,17 @@ def _prediction(
     """One task's answer, of (C,) logits and chances, (tokens,) log-odds and (tokens, 2) offsets."""
     names = spec.classes if spec.kind == "classification" else ()
     probabilities = dict(zip(names, chances.tolist(), strict=False))
+    label = spec.decode(logits)
+    if not isinstance(label, str):  # a head's value is not bound to the scale
+        label = min(max(label, spec.low), spec.high)
     if log_odds is None:
-        return Prediction(spec.decode(logits), probabilities)
+        return Prediction(label, probabilities)
     chosen = log_odds > RATIONALE_THRESHOLD
     found = (text.raw_span(start, end) for start, end in spans_of_tokens(chosen, offsets))
     # Two parts of one placeholder stand for the same raw characters.
     spans = merge(list(found))
     return Prediction(
-        spec.decode(logits),
+        label,
         probabilities,
         tuple(Rationale(start, end, raw[start:end]) for start, end in spans),
         chosen.tobytes(),

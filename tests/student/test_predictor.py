@@ -119,6 +119,15 @@ def test_a_regression_answers_a_number_on_its_own_scale(predictor):
     assert answer["distress"].rationale == ()
 
 
+@pytest.mark.parametrize(("raw", "shown"), [(-1.1, 1.0), (1.2, 7.0)])
+def test_a_regressions_answer_does_not_leave_its_scale(predictor, raw, shown):
+    head = predictor.model.heads["distress"]
+    nn.init.zeros_(head.label.weight)
+    nn.init.constant_(head.label.bias, raw)
+    (answer,) = predictor(["good"])
+    assert answer["distress"].label == shown
+
+
 def test_each_text_gets_one_answer_in_its_place(predictor):
     texts = ["i am so sorry that this happened to you", "no", "great day", "why?"]
     answers = predictor(texts)
