@@ -31,9 +31,11 @@ def predict(
     context: Annotated[str | None, typer.Option(help="the post that the one text answers")] = None,
     form: Annotated[
         Literal["lines", "csv", "tsv", "jsonl"] | None,
-        typer.Option(
-            "--format", help="what - holds; else stdin has a text on each line and stdout csv"
-        ),
+        typer.Option("--format", help="what stdin holds; a text on each line where it is left out"),
+    ] = None,
+    out_form: Annotated[
+        Literal["csv", "tsv", "jsonl"] | None,
+        typer.Option("--out-format", help="what stdout is to hold; csv where it is left out"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="go on where the same line was killed")
@@ -48,8 +50,9 @@ def predict(
     """Answer class, probability and rationale for each row of IN, in its order.
 
     IN has a column text (or response_post) and may have context (or seeker_post) and id, in
-    UTF-8. Rows that can't be answered (an empty text, one of more than 1,000,000 characters,
-    bytes that are no text, a wrong number of cells) are listed with their reason in
+    UTF-8; TSV has CSV's quotes. Stdin is refused without --format where its first line seems to
+    be that of a table. Rows that can't be answered (an empty text, one of more than 1,000,000
+    characters, bytes that are no text, a wrong number of cells) are listed with their reason in
     OUT.rejected.csv, on stderr where OUT is -; blank lines of a table are no rows.
 
     While it works, OUT.part holds what is done. After a kill the same line with --resume goes on
@@ -59,6 +62,10 @@ def predict(
     if (text is None) == (source is None) or (source is None) != (target is None):
         raise InputError("kd predict: give either --text, or IN and OUT")
     if text is not None:
+        of_files = {"--format": form, "--out-format": out_form, "--resume": resume}
+        for name, given in (of_files | {"--legacy": legacy}).items():
+            if given:
+                raise InputError(f"{name}: goes with IN and OUT: leave it out with --text")
         answer = Predictor.load(model)([text], [context or ""])[0]
         show.print_prediction(out, answer, text)
         return
@@ -66,10 +73,18 @@ def predict(
     assert target is not None
     if context is not None:
         raise InputError("--context: goes with --text: give IN a column context")
-    if form is not None and STREAM not in (source, target):
-        raise InputError(f"--format {form}: says what - holds: a file's ending says it of that")
+    if form is not None and source != STREAM:
+        raise InputError(
+            f"--format {form}: says what stdin holds: leave it out, or give --out-format for stdout"
+        )
+    if out_form is not None and target != STREAM:
+        raise InputError(
+            f"--out-format {out_form}: says what stdout holds: leave it out, or give - as OUT"
+        )
+    source_form = form if source == STREAM else form_of(source)
+    target_form: Form = (out_form or "csv") if target == STREAM else form_of(target)
     try:
-        _answer_all(model, source, target, form, resume, legacy)
+        _answer_all(model, source, target, source_form, target_form, resume, legacy)
     except BrokenPipeError:
         raise  # who read stdout has seen enough: typer ends without a word
     except OSError as error:
@@ -77,13 +92,14 @@ def predict(
 
 
 def _answer_all(
-    model: Path, source: Path, target: Path, form: Form | None, resume: bool, legacy: bool
+    model: Path,
+    source: Path,
+    target: Path,
+    source_form: Form | None,
+    target_form: Form,
+    resume: bool,
+    legacy: bool,
 ) -> None:
-    source_form = (form or "lines") if source == STREAM else form_of(source)
-    if target == STREAM:
-        target_form: Form = "csv" if form in (None, "lines") else form
-    else:
-        target_form = form_of(target)
     if resume and STREAM in (source, target):
         raise InputError("--resume: a stream can't be gone on with: give files for IN and OUT")
     opened = sys.stdin.buffer if source == STREAM else source

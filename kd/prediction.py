@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 import torch
 from tqdm.auto import tqdm
 
-from data.readers.texts import Form, RejectedRow, TextRow, read_texts
+from data.errors import InputError
+from data.readers.texts import TEXT_COLUMNS, Form, RejectedRow, TextRow, read_texts
 from kd.answer_columns import Columns, Value, legacy_columns, own_columns
 from kd.answer_file import open_answers
 from kd.answer_forms import REJECTED_HEADER, answer_bytes, header_bytes, rejected_bytes
@@ -43,17 +44,18 @@ def predict_file(
     source: Source,
     target: Path,
     *,
-    source_form: Form,
+    source_form: Form | None,
     target_form: Form,
     legacy: bool = False,
     resume: bool = False,
 ) -> Counts:
     """Answer every row of a table or stream in a file; list those that can't be answered beside it.
 
-    Memory does not grow with the rows. Raises InputError as `read_texts`, `Predictor.load`,
-    `legacy_columns` and `open_answers` do.
+    Memory does not grow with the rows. A source without a form has a text on each line. Raises
+    InputError as `read_texts`, `Predictor.load`, `legacy_columns` and `open_answers` do, and when
+    the first line of a source without a form seems to be that of a table.
     """
-    rows = _begun(read_texts(source, source_form))
+    rows = _begun(source, source_form)
     predictor = Predictor.load(model)
     columns = _columns(predictor, legacy)
     made_from = {
@@ -74,12 +76,12 @@ def predict_stream(
     out: BinaryIO,
     rejections: BinaryIO,
     *,
-    source_form: Form,
+    source_form: Form | None,
     target_form: Form,
     legacy: bool = False,
 ) -> Counts:
-    """Answer every row in a stream; those that can't be answered are listed in the other one."""
-    rows = _begun(read_texts(source, source_form))
+    """As `predict_file`, in a stream; those that can't be answered are listed in the other one."""
+    rows = _begun(source, source_form)
     predictor = Predictor.load(model)
     columns = _columns(predictor, legacy)
     read = answered = 0
@@ -99,9 +101,31 @@ def predict_stream(
     return Counts(read, answered)
 
 
-def _begun(rows: Iterator[Row]) -> Iterator[Row]:
+def _begun(source: Source, form: Form | None) -> Iterator[Row]:
     """The rows, the first of which has been read: a wrong table is known before all else."""
-    return chain(list(islice(rows, 1)), rows)
+    rows = read_texts(source, form or "lines")
+    first = list(islice(rows, 1))
+    if form is None and first and isinstance(first[0], TextRow):
+        seen = _seen_form(first[0].text)
+        if seen is not None:
+            raise InputError(
+                f"stdin:1: seems to be the first line of a table: give --format {seen}, "
+                f"or --format lines where it is a text"
+            )
+    return chain(first, rows)
+
+
+def _seen_form(line: str) -> Form | None:
+    """The form of the table of texts that a first line seems to begin; None of any other line."""
+    if line.startswith("{") and any(f'"{name}":' in line for name in TEXT_COLUMNS):
+        return "jsonl"
+    separators: dict[Form, str] = {"csv": ",", "tsv": "\t"}
+    for form, separator in separators.items():
+        names = [name.strip(' "') for name in line.split(separator)]
+        is_short = all(len(name) <= 30 and len(name.split()) <= 3 for name in names)
+        if is_short and any(column in names for column in TEXT_COLUMNS):
+            return form
+    return None
 
 
 def _columns(predictor: Predictor, legacy: bool) -> Columns:

@@ -60,22 +60,57 @@ def test_lines_of_a_stream_become_csv_and_what_is_said_goes_to_stderr(predict):
 
 
 @pytest.mark.parametrize(
-    ("form", "given", "first"),
+    ("read", "given", "form", "first"),
     [
-        ("csv", b"id,text\na,so\n", "id,"),
-        ("tsv", b"id\ttext\na\tso\n", "id\t"),
-        ("jsonl", b'{"id": "a", "text": "so"}', '{"id": "a"'),
+        ("tsv", b"id\ttext\na\tso\n", "csv", "id,"),
+        ("jsonl", b'{"id": "a", "text": "so"}', "tsv", "id\t"),
+        ("csv", b"id,text\na,so\n", "jsonl", '{"id": "a"'),
     ],
 )
-def test_a_stream_holds_what_format_says(predict, form, given, first):
-    status, out, errors = predict("-", "-", "--format", form, given=given)
+def test_each_stream_holds_what_its_format_says(predict, read, given, form, first):
+    arguments = ("-", "-", "--format", read, "--out-format", form)
+    status, out, errors = predict(*arguments, given=given)
     assert (status, errors) == (0, "1 rows: 1 answered on stdout, 0 rejected\n")
     assert out.startswith(first)
     assert '"a"' in out if form == "jsonl" else out.splitlines()[1].startswith("a")
 
 
+@pytest.mark.parametrize(
+    ("given", "form"),
+    [
+        (b"id,text\na,so\n", "csv"),
+        (b'\xef\xbb\xbf"id","response_post"\r\na,so\r\n', "csv"),
+        (b"text\nso\n", "csv"),
+        (b"text\tid\nso\ta\n", "tsv"),
+        (b'{"id": "a", "text": "so"}\n', "jsonl"),
+    ],
+)
+def test_a_table_in_a_stream_is_not_taken_for_lines(predict, given, form):
+    """Its header and its cells would be answered as texts."""
+    status, out, errors = predict("-", "-", given=given)
+    assert (status, out) == (2, "")
+    assert errors == (
+        f"kd: stdin:1: seems to be the first line of a table: give --format {form}, "
+        f"or --format lines where it is a text\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments"),
+    [
+        (b"text\n", ("--format", "lines")),
+        (b"my text, your text\ntext\n", ()),
+        (b"call, text, or write to me whenever you can\ntext\n", ()),
+    ],
+)
+def test_lines_that_are_texts_are_answered_whatever_they_look_like(predict, given, arguments):
+    status, out, _ = predict("-", "-", *arguments, given=given)
+    assert status == 0
+    assert len(out.splitlines()) == 1 + given.count(b"\n")
+
+
 def test_a_file_may_go_to_a_stream_and_a_stream_to_a_file(predict, table, tmp_path):
-    _, out, _ = predict(table, "-", "--format", "jsonl")
+    _, out, _ = predict(table, "-", "--out-format", "jsonl")
     assert [json.loads(line)["id"] for line in out.splitlines()] == ["a", "c"]
     target = tmp_path / "out.jsonl"
     status, out, errors = predict("-", target, given=b"so\nsorry\n")
@@ -140,7 +175,13 @@ def test_the_sample_of_2020_is_answered_in_its_columns_by_one_model_loaded_once(
         (("out.csv.rejected.csv", "out.csv"), "out.csv.rejected.csv: is what is read: name"),
         (("in.csv", "folder.csv"), "folder.csv: is a folder: name a file for the answers"),
         (("absent.csv", "out.csv"), "absent.csv: no such file"),
-        (("in.csv", "out.csv", "--format", "csv"), "--format csv: says what - holds"),
+        (("in.csv", "out.csv", "--format", "csv"), "--format csv: says what stdin holds: leave"),
+        (("in.csv", "-", "--format", "csv"), "or give --out-format for stdout"),
+        (("-", "out.csv", "--out-format", "csv"), "--out-format csv: says what stdout holds: "),
+        (("--text", "so", "--format", "csv"), "--format: goes with IN and OUT: leave it out with"),
+        (("--text", "so", "--out-format", "csv"), "--out-format: goes with IN and OUT: leave"),
+        (("--text", "so", "--resume"), "--resume: goes with IN and OUT: leave it out with --text"),
+        (("--text", "so", "--legacy"), "--legacy: goes with IN and OUT: leave it out with --text"),
         (("in.csv", "out.csv", "--context", "x"), "--context: goes with --text"),
         (("in.csv", "in.csv/out.csv"), "Not a directory"),
         (("other.csv", "out.csv"), "other.csv:1: no column 'text' or 'response_post': the header"),
