@@ -16,6 +16,7 @@ from data.readers.texts import TEXT_COLUMNS, Form, RejectedRow, TextRow, read_te
 from kd.answer_columns import Columns, Value, legacy_columns, own_columns
 from kd.answer_file import open_answers
 from kd.answer_forms import REJECTED_HEADER, answer_bytes, header_bytes, rejected_bytes
+from kd.run_folder import content_key, model_files
 from student.predictor import Predictor, Rejection, in_windows, model_folder
 
 Row = TextRow | RejectedRow
@@ -59,7 +60,7 @@ def predict_file(
     predictor = Predictor.load(model)
     columns = _columns(predictor, legacy)
     made_from = {
-        "model": _model_hash(model_folder(model)),
+        "model": content_key(files=model_files(model_folder(model))),
         "input": _identity(source) if isinstance(source, Path) else None,
         "columns": [target_form, *columns.names],
     }
@@ -171,17 +172,6 @@ def _without_onednn() -> Iterator[None]:
 
 def _characters(row: Row) -> int:
     return len(row.text) + len(row.context) if isinstance(row, TextRow) else 0
-
-
-def _model_hash(folder: Path) -> str:
-    """A hash of what a model answers with: its files but for those that people read."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix != ".md":
-            with path.open("rb") as file:
-                inner = hashlib.file_digest(file, "sha256").hexdigest()
-            digest.update(f"{path.name}:{inner};".encode())
-    return digest.hexdigest()
 
 
 def _identity(source: Path) -> dict[str, Any]:

@@ -207,6 +207,12 @@ def test_going_on_with_another_model_is_refused_and_with_its_card_edited_is_not(
     assert run(model, source, target, resume=True).rows == 50
 
 
+def test_going_on_is_not_refused_for_answers_that_were_put_into_the_models_folder(unfinished):
+    model, source, target = unfinished
+    run(model, source, model / "other.jsonl")
+    assert run(model, source, target, resume=True).rows == 50
+
+
 def test_going_on_with_the_old_columns_is_refused(unfinished):
     model, source, target = unfinished
     with pytest.raises(InputError, match="was begun with other columns"):
