@@ -110,7 +110,8 @@ def export_run(
             shutil.copyfile(path, folder / path.name)
         (folder / TASKS_FILE).write_text(json.dumps(task_rows(model), indent=2) + "\n", "utf-8")
         shutil.copyfile(SCRIPT, folder / SCRIPT.name)
-        check_tokens(folder / "tokenizer.json", rows, dev, model.config.max_tokens)
+        write_tokenizer(folder / "tokenizer.json", model.config.max_tokens)
+        check_tokens(folder / "tokenizer.json", rows, dev)
         certificate: dict[str, Any] = {
             "name": finished.config.name,
             "student_hash": content_key(files=model_files(student)),
@@ -216,11 +217,17 @@ def task_rows(model: StudentModel) -> list[dict[str, Any]]:
     ]
 
 
-def check_tokens(path: Path, rows: Dataset, encoded: EncodedTable, max_tokens: int) -> None:
-    """Raise InputError when tokenizer.json alone, as predict.py reads it, gives other tokens."""
+def write_tokenizer(path: Path, max_tokens: int) -> None:
+    """Have a tokenizer's file alone cut a text as the student does, and pad none."""
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens)
+    tokenizer.save(str(path))
+
+
+def check_tokens(path: Path, rows: Dataset, encoded: EncodedTable) -> None:
+    """Raise InputError when tokenizer.json alone, as predict.py reads it, gives other tokens."""
+    tokenizer = Tokenizer.from_file(str(path))
     for number, text in enumerate(rows["text"]):
         if tokenizer.encode(text).ids != encoded.texts.row(number).tolist():
             raise InputError(

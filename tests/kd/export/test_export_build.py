@@ -255,12 +255,12 @@ def test_a_tokenizer_file_that_gives_other_tokens_alone_is_refused(run, exported
     rows = run.load_splits()[0]["dev"].select(range(5))
     dev = encode_table(rows, load_tokenizer(str(run.student)), [], max_tokens=24)
     path = exported[0] / "tokenizer.json"
-    check_tokens(path, rows, dev, 24)
+    check_tokens(path, rows, dev)
     values = json.loads(path.read_text())
     (tmp_path / "tokenizer.json").write_text(json.dumps(values | {"post_processor": None}))
     expected = r"tokenizer\.json: read alone it gives other tokens .* dev row '\w+'"
     with pytest.raises(InputError, match=expected):
-        check_tokens(tmp_path / "tokenizer.json", rows, dev, 24)
+        check_tokens(tmp_path / "tokenizer.json", rows, dev)
 
 
 def test_the_command_writes_the_export_and_says_how_far_it_is(run, same_graph, tmp_path, capsys):
