@@ -263,18 +263,18 @@ class StudentModel(PreTrainedModel):
             settings["config"] = _load_config(path.parent)
         with_report = settings.pop("output_loading_info", False)
         try:
-            model, report = super().from_pretrained(
+            loaded: Any = super().from_pretrained(
                 folder, *arguments, output_loading_info=True, **settings
             )
         except (OSError, RuntimeError, SafetensorError) as error:
             first = str(error).splitlines()[0]
             raise InputError(f"{path}: can't be loaded: {first}") from None
+        model, report = loaded
         if report["missing_keys"]:
             raise InputError(
                 f"{path}: lacks {min(report['missing_keys'])!r}: copy the model's folder again"
             )
-        found: Any = (model, report) if with_report else model
-        return found  # type: ignore[no-any-return]
+        return loaded if with_report else model  # type: ignore[no-any-return]
 
     def save_pretrained(  # type: ignore[override]
         self, save_directory: str | Path, **kwargs: Any
