@@ -33,7 +33,6 @@ from kd.interruption import Stopped
 from kd.page.command import demo
 from kd.pipeline import run_all
 from kd.predict_command import predict
-from kd.report.build import make_report
 from kd.run_folder import RunFolder
 from kd.selfcheck import selfcheck as check_runs
 from kd.shrink_command import shrink
@@ -149,6 +148,8 @@ def report(
     def write() -> None:
         # kd run makes its own again, as its config says.
         RunFolder(runs[0]).forget("report")
+        from kd.report.build import make_report  # charts take seconds to import
+
         make_report(runs, target, examples=examples, margin=margin)
 
     by_main_process(write)

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from scipy.io import wavfile
-from scipy.signal import resample_poly
 
 from data.errors import InputError
 
@@ -106,4 +105,6 @@ def resampled(clip: Clip, rate: int) -> Clip:
     if rate == RATE or not len(clip):
         return clip
     shared = math.gcd(rate, RATE)
+    from scipy.signal import resample_poly  # which takes seconds to import
+
     return np.asarray(resample_poly(clip, RATE // shared, rate // shared), dtype=np.float32)

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from kd.report.answers import FinishedRun
 from kd.report.measures import NAMES, RATIONALE
-from kd.report.pages import TEMPLATES
 from kd.report.section import Table
-from kd.report.verdict import TaskVerdict
+from kd.report.template_files import TEMPLATES
 from kd.report.wording import plain
 from kd.statistics import Comparison
+
+if TYPE_CHECKING:  # its charts take seconds to import
+    from kd.report.verdict import TaskVerdict
 
 INTERVALS = (
     "Brackets hold 95 % intervals over the test rows, for this one training; checkpoints were "
@@ -21,7 +24,7 @@ INTERVALS = (
 
 def model_card(
     finished: FinishedRun,
-    rows: Sequence[TaskVerdict],
+    rows: Sequence["TaskVerdict"],
     table: Table,
     parameters: int,
     *,
@@ -64,7 +67,7 @@ def _base_model(encoder: str) -> str | None:
     return None if Path(encoder).exists() or encoder.count("/") != 1 else encoder
 
 
-def _result(row: TaskVerdict, compared: Comparison) -> EvalResult:
+def _result(row: "TaskVerdict", compared: Comparison) -> EvalResult:
     return EvalResult(
         task_type="text-classification",
         dataset_type=row.task,

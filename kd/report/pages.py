@@ -6,29 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from kd.report.charts import png, svg, svg_file
 from kd.report.section import Mark, Section
+from kd.report.template_files import TEMPLATES
 
 FILES = {"index.html", "README.md", "report.json", "figures"}
-# Names of the templates end in what they make, so that only HTML is escaped as HTML.
-TEMPLATES = Environment(
-    loader=PackageLoader("kd.report"),
-    autoescape=select_autoescape(("html",)),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
-
-def _cell(value: object) -> str:
-    """A cell of a Markdown table, in which | ends a cell and < begins a tag."""
-    return str(value).replace("|", "\\|").replace("<", "&lt;")
-
-
-TEMPLATES.filters["cell"] = _cell
 
 
 def write_pages(

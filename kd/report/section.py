@@ -3,9 +3,10 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import altair as alt
+if TYPE_CHECKING:  # it takes seconds to import, and few commands draw
+    import altair as alt
 
 Tone = Literal["good", "bad", "open"]
 NUMBER = re.compile(r"\[.*\]|[<+−-]?[\d.,]+( ?[%sM]| MB| ms)?( \[.*\]| ± .*| \(.*\)|–.*)?")
@@ -58,7 +59,7 @@ class Figure:
 
     name: str
     caption: str
-    chart: alt.TopLevelMixin
+    chart: "alt.TopLevelMixin"
     cells: Sequence[Sequence[object]] | None = None
 
 

@@ -2,7 +2,6 @@
 
 from kd.config import Config
 from kd.hardware import by_main_process
-from kd.report.build import make_report
 from kd.run_folder import RunFolder, content_key, settings_key
 
 
@@ -14,6 +13,8 @@ def report_stage(config: Config, run: RunFolder) -> bool:
         run.forget("report")
 
     def write() -> None:
+        from kd.report.build import make_report  # charts take seconds to import
+
         by_main_process(lambda: make_report([run.path], run.report, with_card=True))
 
     return run.once("report", key, write, result=run.student / "README.md")

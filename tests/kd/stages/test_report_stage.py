@@ -25,7 +25,7 @@ def run(tmp_path, monkeypatch):
         (target / "index.html").touch()
         (found.student / "README.md").touch()
 
-    monkeypatch.setattr("kd.stages.report.make_report", make_report)
+    monkeypatch.setattr("kd.report.build.make_report", make_report)
     return found
 
 
