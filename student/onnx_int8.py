@@ -21,7 +21,6 @@ from data.encoding import EncodedTable
 from data.errors import InputError
 from student.int8_nodes import (
     DOMAIN,
-    INTEGER_MATMUL,
     SHARED,
     Linear,
     add_constants,
@@ -86,30 +85,32 @@ def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTab
         else:
             nodes.append(node)
     _replace(graph, nodes)
+    check_layers(graph, linears, model)
     halve_weights(graph)
     proto.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
     save_graph(proto, target)
-    check_layers(target, model)
 
 
-def check_layers(path: Path, model: StudentModel) -> None:
-    """Raise InputError unless as many layers are integer in a file as the encoder has linear ones.
+def check_layers(graph: Any, linears: Mapping[str, Linear], model: StudentModel) -> None:
+    """Raise InputError unless every linear layer of the encoder is integer in a graph.
 
-    What a rewriting of the graph overlooks stays in float32, and every answer is as right. Layers
-    of the same weights are one.
+    linears: those that were made so. What a rewriting of the graph overlooks stays in float32,
+    and every answer is as right. Layers of the same weights are one.
     """
-    import onnx
+    from onnx import numpy_helper
 
     parts = [model.encoder, model.context_encoder, model.attention]
     modules = [each for part in parts if part is not None for each in part.modules()]
     layers = [each.weight.detach().cpu().numpy() for each in modules if isinstance(each, nn.Linear)]
-    expected = sum({_digest(weights.T): len(weights) for weights in layers}.values())
-    graph = onnx.load(path).graph
-    products = {node.input[1] for node in graph.node if node.op_type == INTEGER_MATMUL}
-    found = sum(each.dims[1] for each in graph.initializer if each.name in products)
+    expected = {_digest(weights.T) for weights in layers}
+    found = expected & {_digest(linear.weights) for linear in linears.values()}
+    for each in graph.initializer:
+        if len(each.dims) == 2:
+            weights = numpy_helper.to_array(each)
+            found -= {_digest(weights), _digest(weights.T)}
     if found != expected:
         raise InputError(
-            f"kd export: int8 found {found} of the {expected} outputs of linear layers of the "
+            f"kd export: int8 found {len(found)} of the {len(expected)} linear layers of the "
             f"student's encoder: leave int8 out of --precision; nothing was written"
         )
 

@@ -1,5 +1,6 @@
 """Tests of student.onnx_int8: the graph in bytes says what the student says."""
 
+import copy
 from collections import Counter
 
 import numpy as np
@@ -8,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from onnx import helper, numpy_helper
-from transformers import BertConfig, ModernBertConfig
+from transformers import BertConfig, DebertaV2Config, ModernBertConfig
 
 from data.encoding import EncodedTable
 from data.errors import InputError
@@ -43,6 +44,14 @@ CASES = {
             pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
         ),
         [SENTIMENT], False, 4,
+    ),
+    # Keys and queries are projections of the relative positions, too.
+    "deberta": (
+        DebertaV2Config(
+            **SIZES, relative_attention=True, position_buckets=16, norm_rel_ebd="layer_norm",
+            share_att_key=True, pos_att_type=["c2p", "p2c"], position_biased_input=False,
+        ),
+        [SENTIMENT], False, 6,
     ),
 }  # fmt: skip
 
@@ -114,9 +123,7 @@ def test_every_linear_layer_of_the_encoder_is_integer_in_the_file(written):
     every = list(dict.fromkeys(node.input[1] for node in products))
     assert set(every[: len(by_two)]) == by_two
     assert len(by_two) == len(every) * 3 // 4
-    assert len(before) == expected * (2 if has_context and not separate else 1) - (
-        4 if has_context and not separate else 0
-    )
+    assert len(before) - expected == {"bert": expected - 4, "deberta": 2 * 2}.get(case, 0)
 
 
 def test_no_sum_is_too_large_for_a_processor_that_adds_two_products_in_16_bits(written, tmp_path):
@@ -197,14 +204,15 @@ def test_the_file_is_about_a_third_and_its_operators_are_of_two_sets(written):
     assert onnx.TensorProto.FLOAT not in kinds
 
 
-def hide(source, target, operator):
-    """Write a graph in which an operator stands before the weights of every use of a layer."""
+def hide(source, target, operator, uses=None):
+    """Write a graph in which an operator stands before the weights of some uses of a layer."""
     proto = onnx.load(source)
     graph = proto.graph
     graph.initializer.append(numpy_helper.from_array(np.float32(1), "unit"))
     linears = find_linears(graph)
     outputs = {each.output for each in linears if each.name == linears[1].name}
-    for number, node in enumerate([node for node in graph.node if node.output[0] in outputs]):
+    nodes = [node for node in graph.node if node.output[0] in outputs]
+    for number, node in enumerate(nodes[:uses]):
         given = [node.input[1], "unit"] if operator == "Mul" else [node.input[1]]
         node.input[1] = f"hidden.{number}"
         place = list(graph.node).index(node)
@@ -225,7 +233,17 @@ def test_a_layer_that_would_stay_in_float32_is_refused(written, tmp_path):
     """All answers are as right with it: nothing else would tell."""
     _, model, source, _ = written
     hide(source, tmp_path / "hidden.onnx", "Mul")
-    with pytest.raises(InputError, match=r"int8 found \d+ of the \d+ outputs of linear layers"):
+    with pytest.raises(InputError, match=r"int8 found \d+ of the \d+ linear layers"):
+        write_int8(tmp_path / "hidden.onnx", tmp_path / "int8.onnx", model, rows_of(6, 1))
+
+
+def test_one_use_of_a_layer_that_would_stay_in_float32_is_refused(written, tmp_path):
+    """The other uses, of the context or of positions, make the layer an integer one."""
+    case, model, source, _ = written
+    if case not in ("bert", "deberta"):
+        pytest.skip("each layer is used once")
+    hide(source, tmp_path / "hidden.onnx", "Mul", uses=1)
+    with pytest.raises(InputError, match=r"int8 found \d+ of the \d+ linear layers"):
         write_int8(tmp_path / "hidden.onnx", tmp_path / "int8.onnx", model, rows_of(6, 1))
 
 
@@ -239,6 +257,11 @@ def test_zeros_and_outliers_among_weights_and_ids_never_seen_give_numbers(writte
             values[0, 0] = 1000
             each.CopyFrom(numpy_helper.from_array(values, each.name))
     onnx.save(proto, tmp_path / "odd.onnx")
+    model = copy.deepcopy(model)
+    for weights in model.parameters():
+        if weights.dim() == 2 and min(weights.shape) > 2:
+            weights.data[:, 1], weights.data[1] = 0, 0
+            weights.data[0, 0] = 1000
     write_int8(tmp_path / "odd.onnx", tmp_path / "int8.onnx", model, rows_of(6, 1))
     found = compute_onnx_logits(tmp_path / "int8.onnx", model.specs, rows_of(9, 5))
     assert all(np.isfinite(values).all() for values in found.labels.values())
