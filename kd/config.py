@@ -178,7 +178,11 @@ class ExportSettings(Settings):
     """What kd export accepts; no training or score depends on it."""
 
     agreement: float = Field(
-        0.985, gt=0, le=1, description="least share of each task's dev labels that stay the same"
+        0.985,
+        gt=0,
+        le=1,
+        description="least share of each task's dev labels, and of its rationales' tokens, that "
+        "stay the same; one may always differ",
     )
 
 

@@ -13,7 +13,7 @@ from data.errors import InputError
 from data.rationales import project
 from data.tasks import TaskSpec
 from kd.evaluation import score
-from kd.export.certificate import compare, first_below, largest_difference
+from kd.export.certificate import compare, first_short, largest_difference
 from kd.report.answers import FinishedRun
 from kd.report.card import model_card
 from kd.report.measures import NAMES, RATIONALE
@@ -65,12 +65,11 @@ def _on_tokens_of(dev: EncodedTable, before: Logits, own: EncodedTable, after: L
 
 def check_agreement(tasks: Mapping[str, Any], agreement: float | None) -> None:
     """Raise InputError naming the first task of which less than that share is answered alike."""
-    name = None if agreement is None else first_below(tasks, agreement)
-    if name is not None:
+    short = None if agreement is None else first_short(tasks, agreement)
+    if short is not None:
         raise InputError(
-            f"kd shrink: the smaller student gives {tasks[name]['label_agreement']:.1%} of "
-            f"{tasks[name]['rows']:,} dev rows the whole one's answer to task {name!r}, "
-            f"--agreement asks for {agreement:.1%}: cut less; nothing was written"
+            f"kd shrink: the smaller student gives {short}, --agreement asks for {agreement:.1%}: "
+            f"cut less; nothing was written"
         )
 
 

@@ -9,7 +9,7 @@ from data.encoding import EncodedTable
 from data.errors import InputError
 from data.ragged import Ragged
 from data.tasks import TaskSpec
-from kd.export.certificate import asked_rows, check, compare, precision_report
+from kd.export.certificate import asked_rows, check, compare, is_enough, precision_report
 from student.inference import Logits
 
 MOOD = TaskSpec("mood", classes=("sad", "glad"))
@@ -149,13 +149,39 @@ def test_float32_may_differ_by_rounding_alone(table):
 
 
 def test_a_task_under_the_limit_is_refused_by_name(table):
-    report = precision_report([REPLY, MOOD], table, logits(), logits(mood=((2, 1), 0.75)))
-    check("fp16", report, 0.75)
+    exported = logits()
+    exported.labels["mood"][:2] *= -1
+    report = precision_report([REPLY, MOOD], table, logits(), exported)
+    check("fp16", report, 0.5)
     expected = (
-        r"fp16 gives 75\.0% of 4 dev rows .* 'mood', export\.agreement asks for 76\.0%: leave"
+        r"fp16 gives 50\.0% of 4 dev rows .* 'mood', export\.agreement asks for 51\.0%: leave"
     )
     with pytest.raises(InputError, match=expected):
-        check("fp16", report, 0.76)
+        check("fp16", report, 0.51)
+
+
+def test_rationales_under_the_limit_are_refused_by_the_tasks_name(table):
+    exported = logits()
+    exported.tokens["reply"][:] *= -1
+    report = precision_report([MOOD, REPLY], table, logits(), exported)
+    expected = r"fp16 gives .*% of \d+ dev tokens .* in or out of the rationale of task 'reply'"
+    with pytest.raises(InputError, match=expected):
+        check("fp16", report, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "enough"),
+    [
+        (59 / 60, 60, True),  # one of few rows is more than 1.5 % of them
+        (58 / 60, 60, False),
+        (985 / 1000, 1000, True),
+        (984 / 1000, 1000, False),
+        (1.0, 1, True),
+        (None, 0, True),
+    ],
+)
+def test_one_answer_may_always_differ(share, count, enough):
+    assert is_enough(share, count, 0.985) is enough
 
 
 def test_no_agreement_at_all_is_under_any_limit(table):
