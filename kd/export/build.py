@@ -145,7 +145,11 @@ def export_run(
             certificate["per_task"] = write_per_task(folder, model, tokenizer, dev, trained)
         card = student / "README.md"
         own = card.read_text(encoding="utf-8") if card.is_file() else None
-        (folder / "README.md").write_text(readme(own, model.specs, certificate), "utf-8")
+        # Only of our own samples is the language known.
+        language = "en" if finished.config.data.root == "embedded" else None
+        (folder / "README.md").write_text(
+            readme(own, model.specs, certificate, language=language), "utf-8"
+        )
         certificate["versions"] = {
             "python": platform.python_version(),
             **versions(),

@@ -63,7 +63,7 @@ def export(
             report["file"],
             f"{report['bytes'] / 1e6:.1f}",
             f"{report['largest_difference']:.1e}",
-            f"{least_agreement(report):.1%}",
+            least_agreement(report),
         )
     out.print(shown)
     for place, task in found.get("per_task", {}).items():

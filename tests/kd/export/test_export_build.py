@@ -110,14 +110,14 @@ def test_no_text_of_any_row_and_no_path_of_the_machine_is_in_an_export(run, expo
 
 def test_the_readme_is_the_students_card_where_there_is_one(run, exported, same_graph, tmp_path):
     short = (exported[0] / "README.md").read_text()
-    assert short.startswith("# mine\n")
+    assert "\n# mine\n" in short
     assert "cold, mild, warm" in short
     assert "a number from 10 to 90" in short
-    (run.student / "README.md").write_text("# The card\n\nIts words.\n")
+    (run.student / "README.md").write_text("---\nmodel_name: x\n---\n\n# The card\n\nIts words.\n")
     export_run(run.path, tmp_path / "mine", ["fp32"])
     (run.student / "README.md").unlink()
     card = (tmp_path / "mine" / "README.md").read_text()
-    assert card.startswith("# The card\n\nIts words.\n\n## This folder\n")
+    assert "\n\n# The card\n\nIts words.\n\n## This folder\n" in card
     assert "--model model.onnx" in card
     assert "model.fp16.onnx" not in card
     for text in (short, card):
