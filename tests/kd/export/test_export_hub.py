@@ -6,10 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 from httpx2 import ConnectError
+from huggingface_hub import HfApi
 
 from data.errors import InputError
 from kd.cli import main
 from kd.export.hub import check_repository, push
+from tests.kd.export.hub_stub import hub_stub
 
 
 class Hub:
@@ -58,6 +60,22 @@ def test_the_exports_own_files_are_uploaded_and_no_others(hub, folder, exported)
     assert push(folder, "me/mine", private=True) == "https://hub.example/me/mine"
     assert hub.uploaded.keys() == {path.name for path in exported[0].iterdir()}
     assert b"my dog died" not in b"".join(hub.uploaded.values())
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_the_hubs_own_client_sends_these_files_and_no_others(
+    folder, exported, monkeypatch, private
+):
+    """Its calls and their names may change with its versions; a stub of them would not notice."""
+    with hub_stub() as server:
+        client = HfApi(endpoint=server.address, token="hf_stub")
+        monkeypatch.setattr("kd.export.hub.HfApi", lambda: client)
+        address = push(folder, "me/mine", private=private)
+    assert address == f"{server.address}/me/mine"
+    visibility = {name: made["visibility"] for name, made in server.made.items()}
+    assert visibility == {"me/mine": "private" if private else "public"}
+    assert server.files == {path.name: path.read_bytes() for path in exported[0].iterdir()}
+    assert server.unknown == []
 
 
 def test_a_public_repository_gets_nothing_that_was_to_be_private(hub, folder):

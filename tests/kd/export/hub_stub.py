@@ -1,0 +1,79 @@
+"""A hub on this machine that huggingface_hub's own client can upload to, and what it was sent."""
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+
+@dataclass
+class HubStub:
+    """Repositories by name, as they were made, and the files of the commits to each."""
+
+    address: str = ""
+    made: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        """The status and the JSON of a request; 404 for one that no upload needs."""
+        name = "/".join(path.split("/")[3:5])
+        model = f"/api/models/{name}"
+        if path == "/api/validate-yaml":
+            return 200, {"warnings": [], "errors": []}
+        if path == "/api/repos/create":
+            asked = json.loads(body)
+            self.made[f"me/{asked['name']}"] = asked
+            return 200, {"url": f"{self.address}/me/{asked['name']}"}
+        if method == "GET" and path in (model, f"{model}/revision/main") and name in self.made:
+            private = self.made[name]["visibility"] == "private"
+            return 200, {"id": name, "private": private, "sha": "0" * 40, "siblings": []}
+        if path == f"{model}/preupload/main":
+            files = json.loads(body)["files"]
+            kept = {"uploadMode": "regular", "shouldIgnore": False}
+            return 200, {"files": [{"path": file["path"]} | kept for file in files]}
+        if path == f"{model}/commit/main":
+            for line in map(json.loads, body.splitlines()):
+                if line["key"] == "file":
+                    value = line["value"]
+                    self.files[value["path"]] = base64.b64decode(value["content"])
+            return 200, {"commitUrl": f"{self.address}/{name}", "commitOid": "0" * 40}
+        self.unknown.append(f"{method} {path}")
+        return 404, {"error": "not found"}
+
+
+@contextmanager
+def hub_stub() -> Iterator[HubStub]:
+    """A stub that listens on a port of its own until the block ends."""
+    stub = HubStub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers.get("content-length") or 0)
+            path = self.path.split("?")[0]
+            status, found = stub.answer(self.command, path, self.rfile.read(length))
+            answer = json.dumps(found).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_GET = do_POST
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        stub.address = f"http://127.0.0.1:{server.server_port}"
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield stub
+        finally:
+            server.shutdown()
+            thread.join()
