@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import venv
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,10 +20,18 @@ from tokenizers import Tokenizer, pre_tokenizers
 from transformers import RobertaConfig, RobertaTokenizer
 
 import data.cleaning
+from data.encoding import encode_table
 from data.tasks import TaskSpec
+from kd.config_file import load_config
 from kd.export import predict
-from kd.export.build import task_rows, write_tokenizer
-from student.encoders import new_encoder
+from kd.export.build import export_run, task_rows, write_tokenizer
+from kd.prediction_files import write_predictions
+from kd.run_folder import RunFolder
+from kd.stages.data import read_tables
+from kd.stages.distill import start_model
+from kd.stages.evaluate import inputs_key
+from student.encoders import load_tokenizer, new_encoder
+from student.inference import compute_logits
 from student.model import new_student
 from student.onnx_export import write_graph
 from student.predictor import Predictor
@@ -60,9 +69,9 @@ def predictor(run):
 def ask(exported, tmp_path):
     """A function that runs predict.py in another process and folder: (status, answers, errors)."""
 
-    def asked(*arguments, stdin=b"", python=sys.executable):
+    def asked(*arguments, stdin=b"", python=sys.executable, export=exported[0]):
         done = subprocess.run(
-            [python, str(exported[0] / "predict.py"), *map(str, arguments)],
+            [python, str(export / "predict.py"), *map(str, arguments)],
             input=stdin,
             cwd=tmp_path,
             env={"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"},
@@ -84,6 +93,12 @@ def write_csv(path, texts, contexts, header=("id", "text", "context")):
         )
 
 
+def centred_logits(probabilities):
+    """A log-probability is a logit but for a constant of its row, which is taken away."""
+    logits = np.log(list(probabilities.values()))
+    return logits - logits.mean() if probabilities else logits
+
+
 def assert_same(answers, expected, texts, tolerance=1e-4):
     assert len(answers) == len(expected)
     for answer, wanted, text in zip(answers, expected, texts, strict=True):
@@ -93,9 +108,10 @@ def assert_same(answers, expected, texts, tolerance=1e-4):
             if isinstance(mine.label, str):
                 assert found["label"] == mine.label
             else:
-                value = np.clip(mine.label, 10, 90)
-                assert found["label"] == pytest.approx(value, abs=80 * tolerance)
+                assert found["label"] == pytest.approx(mine.label, abs=80 * tolerance)
             assert found["probabilities"] == pytest.approx(mine.probabilities, abs=tolerance)
+            logits = [centred_logits(each) for each in (found["probabilities"], mine.probabilities)]
+            np.testing.assert_allclose(*logits, rtol=0, atol=tolerance)
             quotes = [(part["start"], part["end"], part["words"]) for part in found["rationale"]]
             assert quotes == [(part.start, part.end, part.words) for part in mine.rationale]
             assert all(text[start:end] == words for start, end, words in quotes)
@@ -363,3 +379,58 @@ def test_an_export_runs_with_three_packages_alone(ask, bare_python, predictor, t
     status, answers, error = ask(tmp_path / "in.csv", python=bare_python)
     assert (status, error) == (0, "")
     assert_same(answers, predictor(TEXTS, CONTEXTS), TEXTS)
+
+
+@pytest.fixture(scope="module")
+def demo(minilm, tmp_path_factory):
+    """The run of configs/demo.yaml with an untrained student, and the folder of its export."""
+    folder = tmp_path_factory.mktemp("demo")
+    config = load_config(ROOT / "configs" / "demo.yaml", ["training.objective=gold"])
+    run = RunFolder(folder / "runs" / "demo")
+    run.open(config)
+    run.save_splits(*read_tables(config))
+    table, profile = run.load_splits()
+    tokenizer = load_tokenizer(str(minilm))
+    torch.manual_seed(3)
+    model = start_model(config, run).eval()
+    test = encode_table(table["test"], tokenizer, config.specs, max_tokens=config.data.max_tokens)
+    answers = compute_logits(model, test)
+    run.predictions.mkdir()
+    for spec in config.specs:  # an untrained head answers all rows alike
+        head, logits = model.heads[spec.name], answers.labels[spec.name]
+        head.label.bias.data -= torch.from_numpy(logits.mean(axis=0))
+        logits -= logits.mean(axis=0)
+        if spec.has_rationale:
+            log_odds = answers.tokens[spec.name]
+            head.rationale.bias.data -= float(np.nanmean(log_odds))
+            log_odds -= np.nanmean(log_odds)
+        write_predictions(run.predictions / f"student-{spec.name}-test.csv", spec, test, answers)
+    model.save_pretrained(run.student)
+    tokenizer.save_pretrained(run.student)
+    run.once("distill", "here", lambda: None, result=run.student / "model.safetensors")
+    metrics = {
+        "splits_hash": profile["hash"],
+        "inputs": inputs_key(config, run, profile["hash"]),
+    }
+    write = partial(run.metrics.write_text, json.dumps(metrics))
+    run.once("evaluate", "here", write, result=run.metrics)
+    export_run(run.path, folder / "export", ["fp32"])
+    return run.path, folder / "export", table["test"].select(range(0, len(test), 5))
+
+
+def test_a_student_of_the_demos_shape_answers_its_five_tasks_alike(
+    demo, ask, bare_python, tmp_path
+):
+    run, export, rows = demo
+    texts, contexts = list(rows["text"]), list(rows["context"])
+    write_csv(tmp_path / "in.csv", texts, contexts)
+    status, answers, error = ask(tmp_path / "in.csv", python=bare_python, export=export)
+    assert (status, error) == (0, "")
+    assert_same(answers, Predictor.load(run)(texts, contexts), texts)
+    tasks = {task: found for each in answers for task, found in each["answers"].items()}
+    assert len(tasks) == 5
+    for task in tasks:
+        found = [each["answers"][task] for each in answers if task in each["answers"]]
+        assert len({each["label"] for each in found}) > 1
+        if task not in ("sentiment", "emotion"):
+            assert sum(len(each["rationale"]) for each in found) > 10
