@@ -6,6 +6,7 @@ from typing import Any
 from huggingface_hub import ModelCard
 
 from data.tasks import TaskSpec
+from kd.report.template_files import TEMPLATES
 from student.onnx_export import INPUTS
 
 USE = """
@@ -41,20 +42,6 @@ For `transformers.pipeline`, which takes the text as it is and cuts it with `tru
 {rows}
 """
 NO_CONTEXT = "; a text without context is given with `context_ids` [[0]] and `context_mask` [[0]]"
-# As in the card of a student whose run has a report.
-LIMITS = """
-## Meant for
-
-Research on empathic communication, and tools that help trained people: ordering a moderation \
-queue, feedback to volunteers, studies of a platform.
-
-## Not for
-
-- Diagnosing anybody, or judging a risk of self-harm.
-- Scoring, ranking or excluding people, or deciding on help.
-- Acting without a person who reads the text.
-- Languages, or kinds of text, that it was not tested on.
-"""
 TAGS = ["knowledge-distillation", "multi-task", "text-classification", "empathy"]
 
 
@@ -130,6 +117,7 @@ def _short_card(specs: Sequence[TaskSpec], certificate: Mapping[str, Any]) -> st
             "One encoder with a head a task:",
             "",
             *lines,
-            LIMITS,
+            "",
+            TEMPLATES.get_template("limits.md").render(),
         ]
     )

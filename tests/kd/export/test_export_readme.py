@@ -1,14 +1,12 @@
 """Tests of kd.export.readme: what a hub and a person read of an export."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from data.tasks import TaskSpec
-from kd import report
-from kd.export.readme import LIMITS, least_agreement, readme
+from kd.export.readme import least_agreement, readme
+from kd.report.template_files import TEMPLATES
 
 MOOD = TaskSpec("mood", classes=("sad", "glad"))
 REPLY = TaskSpec("reply", classes=("cold", "warm"), has_context=True)
@@ -44,9 +42,10 @@ def test_the_language_is_named_where_it_is_known():
 
 
 def test_a_short_card_holds_the_limits_that_the_whole_one_holds():
-    whole = (Path(report.__path__[0]) / "templates" / "card.md").read_text()
-    assert LIMITS.strip() in whole
-    assert LIMITS in readme(None, [MOOD], certificate(1.0))
+    """The whole one's are looked at in the tests of the report's card."""
+    short = readme(None, [MOOD], certificate(1.0))
+    assert TEMPLATES.get_template("limits.md").render().strip() in short
+    assert "## Not for" in short
 
 
 def test_a_card_says_how_a_text_without_context_is_given():
