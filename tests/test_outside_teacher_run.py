@@ -120,7 +120,7 @@ def test_what_is_strange_about_a_file_is_said(whole):
         ) in said
     assert not any("teacher mood on" in line for line in said)
     # One step is too little for a teacher that is trained here.
-    assert any(line.startswith("teacher urgency on dev: it ") for line in said)
+    assert any(line.startswith("teacher urgency on dev: it") for line in said)
 
 
 def test_an_outside_teacher_is_scored_where_its_file_has_every_row(whole):
