@@ -92,7 +92,7 @@ def shrink_run(
             "splits_hash": finished.profile["hash"],
             "dev_rows": len(dev),
             "cut": cut,
-            "limits": {"label_agreement": agreement},
+            "limits": {"agreement": agreement},
             "before": _size(model, source) | {"scores": report.pop("before")},
             "after": _size(small, folder) | report,
             "versions": versions(),

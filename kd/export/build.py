@@ -117,7 +117,7 @@ def export_run(
             "student_hash": content_key(files=model_files(student)),
             "splits_hash": finished.profile["hash"],
             "dev_rows": len(dev),
-            "limits": {"fp32_difference": LARGEST_DIFFERENCE, "label_agreement": agreement},
+            "limits": {"fp32_difference": LARGEST_DIFFERENCE, "agreement": agreement},
             "trained": {
                 "file": "model.safetensors",
                 "bytes": (folder / "model.safetensors").stat().st_size,

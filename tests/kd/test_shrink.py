@@ -219,7 +219,7 @@ def test_less_agreement_than_asked_for_is_refused_and_the_old_folder_stays(run, 
     assert contents(tmp_path / "mine") == before
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     certificate = shrink_run(run.path, tmp_path / "mine", Cuts(layers=(0,)), agreement=0.0)
-    assert certificate["limits"] == {"label_agreement": 0.0}
+    assert certificate["limits"] == {"agreement": 0.0}
     assert contents(tmp_path / "mine") != before
 
 

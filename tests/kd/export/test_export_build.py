@@ -190,7 +190,7 @@ def test_a_limit_below_the_agreement_lets_it_pass(run, same_graph, changed, tmp_
     changed(agreement=0.3)
     certificate = export_run(run.path, tmp_path / "mine", ["fp32", "fp16"])
     tasks = certificate["precisions"]["fp16"]["tasks"]
-    assert certificate["limits"] == {"fp32_difference": 1e-4, "label_agreement": 0.3}
+    assert certificate["limits"] == {"fp32_difference": 1e-4, "agreement": 0.3}
     assert 0.3 < tasks["warmth"]["label_agreement"] < 0.9
     assert tasks["warmth"]["scores"] != certificate["trained"]["scores"]["warmth"]
 
