@@ -39,7 +39,6 @@ def model_card(
     metadata = ModelCardData(
         base_model=_base_model(config.student.encoder),
         tags=["knowledge-distillation", "multi-task", "text-classification", "empathy"],
-        pipeline_tag="text-classification",
         model_name=config.name,
         eval_results=[
             _result(row, row.compared)
