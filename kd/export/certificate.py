@@ -3,6 +3,7 @@
 Letters: N = rows, C = classes, T = tokens of all texts together.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,14 @@ def read_certificate(folder: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         raise InputError(f"{path}: is no certificate: delete it, or give another folder") from None
+
+
+def check_unchanged(path: Path) -> None:
+    """Raise InputError for a file that is not as the certificate beside it has it; one that it does
+    not list passes."""
+    listed = read_certificate(path.parent).get("files", {}).get(path.name)
+    if listed is not None and hashlib.sha256(path.read_bytes()).hexdigest() != listed["sha256"]:
+        raise InputError(f"{path}: is not what kd export wrote: write it again with kd export RUN")
 
 
 def compare(

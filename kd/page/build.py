@@ -14,7 +14,7 @@ from typing import Any
 from data.errors import InputError
 from data.tasks import TASKS_FILE
 from kd.atomic import new_folder
-from kd.page.graph_file import check_graph
+from kd.export.certificate import check_unchanged
 
 ASSETS = Path(__file__).with_name("assets")
 # What scripts/build_page.sh makes of the assets and of npm packages; not in the repository.
@@ -52,7 +52,7 @@ def make_page(model: Path, target: Path) -> None:
     tokenizer = export / "tokenizer.json"
     check_tokenizer(tokenizer)
     graph = next(export / name for name in GRAPHS if (export / name).is_file())
-    check_graph(graph)
+    check_unchanged(graph)
     contents = {
         "worker": (VENDOR / "worker.js").read_bytes(),
         "entities": json.dumps(entities()).encode(),

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from kd.export.build import hashes
+from kd.export.certificate import CERTIFICATE
 from kd.page.build import VENDOR, make_page
 from kd.page.serve import page_server
 
@@ -87,12 +89,14 @@ def write_graph(path, vocabulary):
 
 @pytest.fixture(scope="session")
 def exported(tiny_encoder, tmp_path_factory):
-    """An export's folder with what the page reads: tokenizer.json, tasks.json, model.onnx."""
+    """An export's folder with what the page reads: tokenizer.json, tasks.json, model.onnx, and the
+    certificate with their hashes."""
     folder = tmp_path_factory.mktemp("exported")
     shutil.copyfile(tiny_encoder / "tokenizer.json", folder / "tokenizer.json")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     write_graph(folder / "model.onnx", tokenizer.get_vocab_size())
     (folder / "tasks.json").write_text(json.dumps([DEFAULTS | task for task in TASKS]))
+    (folder / CERTIFICATE).write_text(json.dumps({"files": hashes(folder)}))
     return folder
 
 
