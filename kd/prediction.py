@@ -1,8 +1,9 @@
 """Predictions of a whole table or stream, in its order, a window of rows at a time."""
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -23,6 +24,7 @@ Row = TextRow | RejectedRow
 Source = Path | BinaryIO
 Add = Callable[[list[list[Value]], list[RejectedRow]], None]
 
+BAR: dict[str, Any] = {"unit": " rows", "disable": None, "delay": 2}
 # Bytes of an input that must be the same when the work on it goes on.
 FIRST_BYTES = 1 << 16
 
@@ -66,8 +68,13 @@ def predict_file(
     }
     with open_answers(target, target_form, columns, made_from, resume=resume) as answers:
         done = answers.journal.rows
-        name = source.name if isinstance(source, Path) else "stdin"
-        _answer(predictor, columns, islice(rows, done, None), answers.add, name=name, done=done)
+        bar = tqdm(
+            desc=source.name if isinstance(source, Path) else "stdin",
+            total=_rows_to_show(source, source_form),
+            initial=done,
+            **BAR,
+        )
+        _answer(predictor, columns, islice(rows, done, None), answers.add, bar)
         return Counts(answers.journal.rows, answers.journal.answered)
 
 
@@ -98,7 +105,7 @@ def predict_stream(
         out.flush()
         read, answered = read + len(answers) + len(rejected), answered + len(answers)
 
-    _answer(predictor, columns, rows, add, name="stdout", done=0)
+    _answer(predictor, columns, rows, add, tqdm(desc="stdout", **BAR))
     return Counts(read, answered)
 
 
@@ -133,11 +140,19 @@ def _columns(predictor: Predictor, legacy: bool) -> Columns:
     return (legacy_columns if legacy else own_columns)(predictor.model.specs)
 
 
+def _rows_to_show(source: Source, form: Form | None) -> int | None:
+    """How many rows a bar ends at: where a terminal shows it, and the rows can be counted."""
+    if form is None or not isinstance(source, Path) or not sys.stderr.isatty():
+        return None
+    with suppress(InputError):  # it is for the reading itself to say, at its row
+        return sum(1 for _ in read_texts(source, form))
+    return None
+
+
 def _answer(
-    predictor: Predictor, columns: Columns, rows: Iterator[Row], add: Add, *, name: str, done: int
+    predictor: Predictor, columns: Columns, rows: Iterator[Row], add: Add, bar: "tqdm[Any]"
 ) -> None:
     """Hand the answers and the rejected rows of each window on."""
-    bar = tqdm(desc=name, unit=" rows", initial=done, disable=None, delay=2)
     with bar, _without_onednn():
         for window in in_windows(rows, _characters):
             texts = [row for row in window if isinstance(row, TextRow)]

@@ -29,6 +29,7 @@ from data.errors import InputError
 from data.readers.dialogues import MARKS
 from student.audio import AST_TYPE, AUDIO_TYPE
 from student.dialogue import DIALOGUE_TYPE, DialogueConfig, on_sentences
+from student.mpnet import MPNetModel
 from student.unpadded import GROUP_SIZE, UNPADDED, UNPADDED_TYPES, encode_unpadded, length_groups
 from student.word_encoders import named_vectors, new_word_encoder, new_word_tokenizer, word_config
 from student.word_vectors import WORD_VECTORS_TYPE
@@ -276,12 +277,17 @@ def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
             setattr(config, key, dropout)
 
 
+def is_unpadded(encoder: PreTrainedModel) -> bool:
+    """Whether an encoder runs on the flat list of a batch's real tokens."""
+    return encoder.config._attn_implementation == UNPADDED or isinstance(encoder, MPNetModel)
+
+
 def encode(encoder: PreTrainedModel, ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
     """Hidden states (N, L, H) of ids (N, L), padded on the right; 0 on padding.
 
     lengths: the real tokens of each sequence, at least one of them not 0.
     """
-    if encoder.config._attn_implementation == UNPADDED:
+    if is_unpadded(encoder):
         return encode_unpadded(encoder, ids, lengths)
     return encode_in_groups(encoder, ids, lengths)
 

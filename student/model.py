@@ -254,12 +254,12 @@ class StudentModel(PreTrainedModel):
     def from_pretrained(  # type: ignore[override]
         cls, folder: str | Path, *arguments: Any, **settings: Any
     ) -> "StudentModel":
-        """Read the model in a folder, as transformers does.
+        """Read the model in a folder, or of a hub's id, as transformers does.
 
         Raises InputError when config.json or model.safetensors is missing or damaged.
         """
         path = Path(folder) / "model.safetensors"
-        if settings.get("config") is None:
+        if settings.get("config") is None and path.parent.is_dir():
             settings["config"] = _load_config(path.parent)
         with_report = settings.pop("output_loading_info", False)
         try:

@@ -98,10 +98,12 @@ def attend(
     dropout: float = 0.0,
     scaling: float = 1.0,
     sliding_window: int | None = None,
+    bias: torch.Tensor | None = None,
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
     """Queries, keys and values (1, A, T, D) → (1, T, A, D): each token sees its own sequence.
 
+    bias: (1, A, L, L), added to the scores of a sequence's places; L = tokens of the longest.
     Without a layout it is transformers' own attention on padded sequences.
     """
     if layout is None:
@@ -121,12 +123,16 @@ def attend(
             # Padding sees everything: a row of nothing has no softmax.
             keep = keep & near | ~keep.transpose(-1, -2)
         q, k, v = (states.unflatten(0, shape).transpose(1, 2) for states in padded)
+        local = None if bias is None else bias[..., : shape[1], : shape[1]].to(q.dtype)
         if query.is_cuda:
+            mask = keep if local is None else torch.where(keep, local, -torch.inf)
             mixed = nn.functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=keep, dropout_p=dropout, scale=scaling
+                q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling
             )
         else:  # training on a CPU, this is faster than its sdpa
             scores = (q * scaling) @ k.transpose(-1, -2)
+            if local is not None:
+                scores = scores + local
             weights = scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(-1)
             mixed = drop_out(weights, dropout) @ v
         pieces.append(mixed.transpose(1, 2).flatten(0, 1))  # (n * longest, A, D)

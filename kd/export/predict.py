@@ -20,7 +20,7 @@ NAMES = "|".join(name for name in html.entities.html5 if name.endswith(";"))
 SIGN = re.compile(rf"&(?:amp;)*(?:#\d{{1,7}};|#[xX][0-9a-fA-F]{{1,6}};|{NAMES})|.", re.DOTALL)
 SPACES = r"[\s\u200b\ufeff\u2060]+"
 COLUMNS = [("text", "response_post"), ("context", "seeker_post"), ("id", "id")]
-FAULT = {"error": "no word, no context for any task, a NUL, no UTF-8, or cells unlike the header"}
+FAULT = {"error": "no word, no context for any task, a NUL, no UTF-8, too long, or a wrong row"}
 
 
 def clean(raw: str) -> tuple[str, list[tuple[int, int]]]:
@@ -40,7 +40,7 @@ def answers_of(tokenizer: Any, session: Any, tasks: Any, raw: str, context: str)
     words = np.array([(spans[a][0], spans[b - 1][1]) for a, b in tokens.offsets if a < b])
     feed = [tokens.ids, tokens.attention_mask, seen, [int(post != "")] * len(seen)]
     inputs = {i.name: np.array([row]) for i, row in zip(session.get_inputs(), feed, strict=False)}
-    run = session.run(None, inputs) if any(is_word) else []
+    run = session.run(None, inputs) if any(is_word) and max(len(raw), len(context)) <= 10**6 else []
     found = {node.name: values[0] for node, values in zip(session.get_outputs(), run, strict=False)}
     for task in (task for task in tasks if found and (post or "context" not in task["inputs"])):
         logits, classes, ends = found[task["name"]], task["classes"], (task["low"], task["high"])

@@ -13,14 +13,15 @@ from transformers import (
 )
 
 from data.readers.empathy_reddit import read_empathy_reddit
-from student.encoders import encode, load_tokenizer, new_encoder
-from student.unpadded import UNPADDED, UNPADDED_TYPES, length_groups, padded_shapes
+from student.encoders import encode, is_unpadded, load_tokenizer, new_encoder
+from student.unpadded import UNPADDED_TYPES, length_groups, padded_shapes
 from tests.student.tiny_configs import sizes_of, tiny_configs
 
 SIZES = sizes_of(num_hidden_layers=3)
 CONFIGS = {
     **tiny_configs(
-        *("albert", "bert", "distilbert", "electra", "modernbert", "roberta"), num_hidden_layers=3
+        *("albert", "bert", "distilbert", "electra", "modernbert", "mpnet", "roberta"),
+        num_hidden_layers=3,
     ),
     "camembert": CamembertConfig(**SIZES, pad_token_id=1),
     "nomic_bert": NomicBertConfig(**SIZES, pad_token_id=0),
@@ -34,7 +35,7 @@ LENGTHS = {
 }
 
 
-@pytest.fixture(params=UNPADDED_TYPES)
+@pytest.fixture(params=[*UNPADDED_TYPES, "mpnet"])
 def pair(request):
     """transformers' encoder with eager attention, and the unpadded one of the same weights."""
     config = CONFIGS[request.param]
@@ -46,7 +47,7 @@ def pair(request):
         value.data += 0.1 * torch.randn_like(value)
     unpadded.load_state_dict(padded.state_dict())
     assert padded.config._attn_implementation == "eager"
-    assert unpadded.config._attn_implementation == UNPADDED
+    assert is_unpadded(unpadded)
     return padded, unpadded
 
 
@@ -119,7 +120,7 @@ def test_attention_is_dropped_out_in_training_alone():
 def test_a_decoder_is_not_run_unpadded():
     """Its tokens must not see the ones after them, which the unpadded attention shows."""
     config = BertConfig(**SIZES, is_decoder=True)
-    assert new_encoder(config).config._attn_implementation != UNPADDED
+    assert not is_unpadded(new_encoder(config))
 
 
 def test_length_groups_hold_rows_of_similar_length_longest_first():
