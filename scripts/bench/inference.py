@@ -3,10 +3,14 @@
     python scripts/bench/inference.py --run runs/reddit --export runs/reddit/export
 
 Systems that answer every task about a (text, context) pair take turns in one process: the
-export's graphs in onnxruntime, the student in PyTorch, the run's teachers in PyTorch, and teachers
-of BERT-base's size with fresh weights, which cost what trained ones do. Tokenizing is left out.
+export's graphs in onnxruntime, the student in PyTorch, and two sets of teachers in PyTorch, one a
+task, with fresh weights, which cost what trained ones do: of the student's width, with all layers
+of the encoder that it was cut from, and of BERT-base's size. Tokenizing is left out. Of 32 pairs,
+PyTorch, which leaves padding out, answers all in one batch; a graph answers them one by one, as
+the export's predict.py does, and in one padded batch, too.
 Then each is started in a process of its own: seconds to load it, tokenizer included, to its first
-answer since the process began, and the peak of resident memory. Prints one JSON line.
+answer since the process began, and the peak of resident memory; the teachers are the run's own.
+Prints one JSON line.
 """
 
 import argparse
@@ -30,7 +34,7 @@ from data.encoding import encode_table
 from kd.config import Config
 from kd.config_file import load_config
 from kd.run_folder import RunFolder
-from student.encoders import load_tokenizer
+from student.encoders import load_encoder_config, load_tokenizer, new_encoder
 from student.model import StudentModel
 from student.onnx_inference import open_graph
 from teachers.building import new_teacher
@@ -85,11 +89,12 @@ def torch_run(models: Sequence[StudentModel]) -> Run:
     return lambda batch: [model.eval()(*batch.inputs()) for model in models]
 
 
-def base_teachers(config: Config, tokenizer_folder: Path) -> list[StudentModel]:
-    """A teacher a task of BERT-base's size: 12 layers of 768 units, fresh weights."""
-    shape = transformers.BertConfig(vocab_size=len(load_tokenizer(str(tokenizer_folder))))
+def teachers_of(
+    shape: transformers.PreTrainedConfig, config: Config, tokenizer_folder: Path
+) -> list[StudentModel]:
+    """A teacher a task, with an encoder of that shape and fresh weights."""
     with tempfile.TemporaryDirectory() as name:
-        transformers.BertModel(shape, add_pooling_layer=False).save_pretrained(name)
+        new_encoder(shape).save_pretrained(name)
         load_tokenizer(str(tokenizer_folder)).save_pretrained(name)
         return [
             new_teacher(
@@ -155,8 +160,14 @@ def main(arguments: list[str] | None = None) -> None:
     }
     systems: dict[str, Run] = {f"student {p}": open_graph(path) for p, path in graphs.items()}
     systems["student torch"] = torch_run([StudentModel.from_pretrained(run.student)])
-    systems["teachers torch"] = torch_run([StudentModel.from_pretrained(f) for f in folders])
-    systems["base-size teachers torch"] = torch_run(base_teachers(config, run.student))
+    shapes = {
+        "teachers torch": load_encoder_config(config.student.encoder),
+        "base-size teachers torch": transformers.BertConfig(
+            vocab_size=len(load_tokenizer(str(run.student)))
+        ),
+    }
+    for name, shape in shapes.items():
+        systems[name] = torch_run(teachers_of(shape, config, run.student))
     *singles, together = batches_of(
         run.load_splits()[0]["dev"], run.student, config.data.max_tokens
     )
@@ -173,7 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _times(
     systems: Mapping[str, Run], singles: Sequence[Batch], together: Batch, rounds: int
 ) -> dict[str, object]:
-    """Milliseconds a pair, one by one and in one batch, and the other systems over int8's."""
+    """Milliseconds a pair, of single pairs and of 32, and the other systems over int8's."""
 
     def one_by_one(answer: Run) -> Callable[[], object]:
         return lambda: [answer(batch) for batch in singles]
@@ -182,14 +193,17 @@ def _times(
         return lambda: answer(together)
 
     values: dict[str, object] = {"pairs": len(singles)}
-    for size, timed in (("1", one_by_one), ("32", at_once)):
-        actions = {name: timed(answer) for name, answer in systems.items()}
+    graphs = [name for name in systems if not name.endswith("torch")]
+    of_32 = {name: (one_by_one if name in graphs else at_once)(a) for name, a in systems.items()}
+    of_32 |= {f"{name}, padded": at_once(systems[name]) for name in graphs}
+    asked = {"1": {name: one_by_one(a) for name, a in systems.items()}, "32": of_32}
+    for size, actions in asked.items():
         with torch.inference_mode():
             seconds = interleave(actions, rounds=rounds, device=torch.device("cpu"))
         values[f"batch {size}"] = {
-            "ms a pair": {n: median(seconds, n) * 1e3 / len(singles) for n in systems},
-            "times int8": {n: ratio(seconds, n, "student int8") for n in systems},
-            "spread": {n: spread(seconds, n, "student int8") for n in systems},
+            "ms a pair": {n: median(seconds, n) * 1e3 / len(singles) for n in actions},
+            "times int8": {n: ratio(seconds, n, "student int8") for n in actions},
+            "spread": {n: spread(seconds, n, "student int8") for n in actions},
         }
     return values
 

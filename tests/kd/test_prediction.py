@@ -1,20 +1,22 @@
 """Tests of kd.prediction: each row of a file is answered in its place or listed with a reason."""
 
 import csv
+import gzip
 import io
 import json
 import os
 import random
 import shutil
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.errors import InputError
-from data.readers.texts import FORMS
-from kd.prediction import predict_file, predict_stream
+from data.readers.texts import FORMS, form_of
+from kd.prediction import BAR, predict_file, predict_stream
 from student import predictor as windows
 from student.predictor import Predictor
 from tests.killing import run_killed, run_until_whole
@@ -61,7 +63,7 @@ def run(model, source, target, **options):
         model,
         source,
         target,
-        source_form=FORMS[source.suffix],
+        source_form=form_of(source),
         target_form=FORMS[target.suffix],
         **options,
     )
@@ -312,3 +314,26 @@ def test_any_bytes_are_answered_listed_or_refused(tiny_model, content, form):
     assert len(rows) - 1 == counts.answered
     listed = list(csv.reader(io.StringIO(errors, newline=""), strict=True))
     assert max(0, len(listed) - 1) == counts.rejected
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
+def test_in_a_terminal_a_bar_says_which_share_of_a_file_is_done(
+    tiny_model, tmp_path, monkeypatch, ending
+):
+    source = tmp_path / f"in{ending}"
+    content = b'id,text\n1,"so\nsorry"\n2,good day\n3,no,no\n'
+    if ending == ".parquet":
+        pq.write_table(pa.table({"text": ["so\nsorry", "good day", ""]}), source)
+    else:
+        source.write_bytes(gzip.compress(content) if ending == ".csv.gz" else content)
+    shown = Terminal()
+    monkeypatch.setattr("sys.stderr", shown)
+    monkeypatch.setitem(BAR, "delay", 0)
+    run(tiny_model, source, tmp_path / "out.csv")
+    assert "100%" in shown.getvalue()
+    assert "3/3" in shown.getvalue()

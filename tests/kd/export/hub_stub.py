@@ -1,4 +1,4 @@
-"""A hub on this machine that huggingface_hub's own client can upload to, and what it was sent."""
+"""A hub on this machine that huggingface_hub's own client can upload to and download from."""
 
 import base64
 import json
@@ -12,12 +12,18 @@ from typing import Any
 
 @dataclass
 class HubStub:
-    """Repositories by name, as they were made, and the files of the commits to each."""
+    """Repositories by name, as they were made, and the files of the commits to them."""
 
     address: str = ""
     made: dict[str, Any] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+
+    def file(self, path: str) -> bytes | None:
+        """The file that a path of downloads names, such as /me/mine/resolve/main/config.json."""
+        repository, _, name = path.partition("/resolve/")
+        is_there = repository.strip("/") in self.made
+        return self.files.get(name.partition("/")[2]) if is_there else None
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         """The status and the JSON of a request; 404 for one that no upload needs."""
@@ -55,15 +61,26 @@ def hub_stub() -> Iterator[HubStub]:
         def do_POST(self) -> None:
             length = int(self.headers.get("content-length") or 0)
             path = self.path.split("?")[0]
-            status, found = stub.answer(self.command, path, self.rfile.read(length))
-            answer = json.dumps(found).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            content = stub.file(path)
+            if content is not None:
+                headers = {"x-repo-commit": "0" * 40, "etag": f'"{hash(content)}"'}
+                self.send(200, content, headers)
+            elif "/resolve/" in path:
+                self.send(404, b"", {"x-error-code": "EntryNotFound"})
+            else:
+                status, found = stub.answer(self.command, path, self.rfile.read(length))
+                kind = {"content-type": "application/json"}
+                self.send(status, json.dumps(found).encode(), kind)
 
-        do_GET = do_POST
+        do_GET = do_HEAD = do_POST
+
+        def send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            for name, value in {**headers, "content-length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -5,12 +5,14 @@ from fnmatch import fnmatch
 from types import SimpleNamespace
 
 import pytest
+import torch
 from httpx2 import ConnectError
 from huggingface_hub import HfApi
 
 from data.errors import InputError
 from kd.cli import main
 from kd.export.hub import check_repository, push
+from student.model import StudentModel
 from tests.kd.export.hub_stub import hub_stub
 
 
@@ -76,6 +78,23 @@ def test_the_hubs_own_client_sends_these_files_and_no_others(
     assert visibility == {"me/mine": "private" if private else "public"}
     assert server.files == {path.name: path.read_bytes() for path in exported[0].iterdir()}
     assert server.unknown == []
+
+
+def test_what_was_uploaded_loads_by_its_name(exported, monkeypatch, tmp_path):
+    with hub_stub() as server:
+        client = HfApi(endpoint=server.address, token="hf_stub")
+        monkeypatch.setattr("kd.export.hub.HfApi", lambda: client)
+        push(exported[0], "me/mine", private=True)
+        address = f"{server.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.address)
+        loaded = StudentModel.from_pretrained("me/mine", cache_dir=tmp_path, token="hf_stub")
+        with pytest.raises(InputError, match="me/other.*can't be loaded"):
+            StudentModel.from_pretrained("me/other", cache_dir=tmp_path)
+    expected = StudentModel.from_pretrained(exported[0]).state_dict()
+    assert loaded.state_dict().keys() == expected.keys()
+    for name, value in loaded.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
 
 
 def test_a_public_repository_gets_nothing_that_was_to_be_private(hub, folder):

@@ -202,7 +202,7 @@ def test_no_texts_give_no_answers(ask, tmp_path):
         (b"text\nso \x00 good\nso good\n", [1], 2),
         (b"text\nso good\nso \xed\xa0\xbd good\nso good\n", [2], 3),
         (b"text,context\nso good,so \xff good\nso good,\n", [1], 2),
-        (b"text\n" + b"so good " * 130_000, [], 1),
+        (b"text\n" + b"so good " * 130_000 + b"\nso good\n", [1], 2),
     ],
     ids=range(10),
 )
