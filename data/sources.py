@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -90,6 +91,9 @@ class Source(BaseModel):
     columns: ColumnNames = Field(ColumnNames(), description="columns of a table or hub data set")
     column: str = Field("empathy_bin", description="NewsEmp: which of its four labels")
     scheme: str = Field("classes", description="TwittEmp: classes, binary, seek or provide")
+    labels: dict[str, str] = Field(
+        {}, description="label in the files → class of the task; several may become one"
+    )
     window: int = Field(5, ge=1, description="dialogues: turns read together, the last labelled")
     encoding: str = Field("utf-8", description="the files' encoding")
 
@@ -114,11 +118,21 @@ class Source(BaseModel):
                 raise ValueError(
                     f"columns.{name} says nothing to reader {self.reader}: leave it out"
                 )
+        for label in self.labels:
+            if self._own_classes and label not in self._own_classes:
+                raise ValueError(
+                    f"labels: {label!r} is no label of reader {self.reader}: "
+                    f"choose from {', '.join(self._own_classes)}"
+                )
         return self
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes that the format fixes; empty for a table or a rating."""
+        """The classes that the format fixes, by the task's names; empty for a table or a rating."""
+        return tuple(dict.fromkeys(self.labels.get(name, name) for name in self._own_classes))
+
+    @property
+    def _own_classes(self) -> tuple[str, ...]:
         if self.reader == "newsemp":
             return newsemp.CLASSES if self.column.endswith("_bin") else ()
         if self.reader == "twittemp":
@@ -154,6 +168,11 @@ class Source(BaseModel):
 
         Raises InputError with the place of the first wrong cell, or when a file is missing.
         """
+        for split, record in self._records(root):
+            label = self.labels.get((record.label or "").strip(), record.label)
+            yield split, record if label == record.label else replace(record, label=label)
+
+    def _records(self, root: Path) -> Iterator[tuple[Split | None, Record]]:
         if self.hub is not None:
             yield from read_hub(  # type: ignore[misc]
                 self.hub, columns=self.columns.columns(), subset=self.subset

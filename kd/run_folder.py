@@ -215,7 +215,10 @@ class RunFolder:
 
 
 def _with_defaults(settings: Any) -> Any:
-    """The settings with the keys that are newer than the run; as they are where they are wrong."""
+    """The settings that have an effect, with the keys that are newer than the run; as they are
+    where they are wrong."""
+    if isinstance(settings, dict):
+        settings = {key: value for key, value in settings.items() if key not in WITHOUT_EFFECT}
     try:
         return Config.model_validate(settings).model_dump(mode="json")
     except ValidationError:

@@ -90,8 +90,9 @@ def compare_macro_f1(
     gold: (N,) class indices from 0 to classes − 1. first, second: (N,), or (S, N) of S seeds, whose
     scores are averaged. All classes count, present or not, and 0/0 is 0, as in
     kd.metrics.classification_scores. None with fewer than two rows. Raises ValueError on unequal
-    lengths or an index that is no class.
+    lengths or numbers of seeds, or an index that is no class.
     """
+    _check_seeds("compare_macro_f1", first, second)
     rows = _paired_rows("compare_macro_f1", gold, *np.atleast_2d(first), *np.atleast_2d(second))
     if rows.size and not (rows.min() >= 0 and rows.max() < classes):
         stray = rows.min() if rows.min() < 0 else rows.max()
@@ -124,8 +125,9 @@ def compare_pearson(
     gold: (N,) values. first, second: (N,), or (S, N) of S seeds, whose scores are averaged. None
     where a correlation is not defined: with fewer than two rows, a constant side or a value that is
     not finite. Resamples in which a side is constant are left out. Raises ValueError on unequal
-    lengths.
+    lengths or numbers of seeds.
     """
+    _check_seeds("compare_pearson", first, second)
     rows = _paired_rows("compare_pearson", gold, *np.atleast_2d(first), *np.atleast_2d(second))
     if any(regression_scores(rows[:, 0], side)["pearson"] is None for side in rows.T[1:]):
         return None
@@ -277,6 +279,12 @@ def _paired_rows(where: str, *sides: npt.ArrayLike) -> npt.NDArray[Any]:
             f"{where}: the sides have shapes {shapes}: give one value a row, of the same rows"
         )
     return np.stack(columns, axis=1)
+
+
+def _check_seeds(where: str, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> None:
+    seeds = [len(np.atleast_2d(side)) for side in (first, second)]
+    if seeds[0] != seeds[1]:
+        raise ValueError(f"{where}: the sides are of {seeds[0]} and {seeds[1]} seeds: give as many")
 
 
 def _check_margin(where: str, margin: float) -> None:

@@ -54,6 +54,10 @@ def _set(settings: dict[str, Any], path: str, value: Any, where: str) -> None:
             f"{where}.{path}: rows and teachers are the same for all students: choose settings of "
             f"{' and '.join(PARTS)}, tasks.TASK.{' or '.join(OF_A_TASK)}, or teachers.weights"
         )
+    if path == "training.seed":
+        raise InputError(
+            f"{where}.{path}: students are compared over seeds, not chosen by one: leave it out"
+        )
     place[last] = value
 
 

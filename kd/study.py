@@ -16,7 +16,7 @@ from typing import Any
 
 from data.errors import InputError
 from kd.atomic import new_folder
-from kd.config import Config, Objective
+from kd.config import Config, Objective, Study
 from kd.config_file import load_config
 from kd.hardware import by_main_process
 from kd.run_folder import RunFolder
@@ -134,13 +134,14 @@ def trainings(
 
 
 def _with_tasks(config: Config, tasks: Collection[str]) -> Config:
-    """The config of a student of some of the tasks. It may start from another task's teacher, so
-    it is not checked again."""
+    """The config of a student of some of the tasks, without a study, which would name the others.
+    It may start from another task's teacher, so it is not checked again."""
     taught = {name: listed for name, listed in config.teachers.tasks.items() if name in tasks}
     return config.model_copy(
         update={
             "tasks": {name: task for name, task in config.tasks.items() if name in tasks},
             "teachers": config.teachers.model_copy(update={"tasks": taught}),
+            "study": Study(),
         }
     )
 
@@ -189,11 +190,28 @@ def run_study(
         tokenizer = student_tokenizer(arm_config(config, arm), run)
         encoded_rows(config, run, table, profile["hash"], tokenizer, config.specs)
     for (arm, seed), students in planned.items():
-        ran = [_finish(changed, folder, run, profile["hash"]) for changed, folder in students]
+        ran = [
+            _finish(changed, folder, run, profile["hash"], sharma2020=needs_2020(config))
+            for changed, folder in students
+        ]
         say(f"{'study':<9} {arm} seed {seed} ", any(ran))
 
 
-def _finish(config: Config, folder: RunFolder, run: RunFolder, table_hash: str) -> bool:
+def needs_2020(config: Config) -> bool:
+    """Whether an arm stands beside a published rationale score: students are scored by its rules,
+    too."""
+    arms = config.study.arms.values()
+    return any(
+        one.token_f1 is not None
+        for arm in arms
+        for task in config.tasks
+        for one in arm.published_of(task)
+    )
+
+
+def _finish(
+    config: Config, folder: RunFolder, run: RunFolder, table_hash: str, *, sharma2020: bool
+) -> bool:
     """Train and score one student; True when anything was done for it."""
     key = student_key(config, folder, table_hash)
     weights = "model.safetensors"
@@ -202,7 +220,7 @@ def _finish(config: Config, folder: RunFolder, run: RunFolder, table_hash: str) 
         copy = partial(by_main_process, partial(_copy_student, run, folder))
         has_trained = folder.once("distill", key, copy, result=folder.student / weights)
     has_trained |= distill_stage(config, folder)
-    return evaluate_stage(config, folder) or has_trained
+    return evaluate_stage(config, folder, sharma2020=sharma2020) or has_trained
 
 
 def _copy_student(run: RunFolder, folder: RunFolder) -> None:
@@ -229,14 +247,27 @@ def study_scores(run: RunFolder) -> list[StudyScore]:
         for seed in _seeds_of(run.path / "study" / arm):
             students = trainings(config, run, arm, seed)
             if all(
-                folder.metrics.is_file()
-                and folder.has_finished("evaluate", evaluate_key(changed, folder, profile["hash"]))
+                _is_finished(changed, folder, profile["hash"], sharma2020=needs_2020(config))
                 for changed, folder in students
             ):
                 found += [
                     score for _, folder in students for score in _scores_of(arm, seed, folder)
                 ]
     return found
+
+
+def _is_finished(config: Config, folder: RunFolder, table_hash: str, *, sharma2020: bool) -> bool:
+    """Whether a student and its scores are of these settings, rows, encoder and soft targets."""
+    try:
+        trained = student_key(config, folder, table_hash)
+    except InputError:  # what it learns from is not there
+        return False
+    scored = evaluate_key(config, folder, table_hash, sharma2020=sharma2020)
+    return (
+        folder.metrics.is_file()
+        and folder.has_finished("distill", trained)
+        and folder.has_finished("evaluate", scored)
+    )
 
 
 def _seeds_of(place: Path) -> list[int]:

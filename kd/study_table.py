@@ -5,6 +5,7 @@ precision and recall. Averages over seeds are means.
 """
 
 import csv
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ from kd.run_folder import RunFolder
 from kd.statistics import Comparison, Spread, compare_macro_f1, holm
 from kd.study import StudyScore
 
+MEASURES = ("precision", "recall", "f1")
 BASELINES = {"constant": "constant", "tfidf": "TF-IDF"}
 # So much more than 2PR / (P + R), in percent, is no rounding.
 ROUNDED = 0.02
@@ -28,8 +30,12 @@ ROUNDED = 0.02
 
 @dataclass(frozen=True)
 class ArmRow:
-    """A line of the table. seeds: 0 of a baseline. last_f1: of the last class, if there are two.
-    token_f1: of rationales on all rows, as they are published.
+    """A line of the table.
+
+    seeds: 0 of a baseline. last: precision, recall and F1 of the last class, if there are two.
+    token_f1: of rationales, on rows of a level above the lowest; legacy_f1: by the rules of Sharma
+    et al. (2020), where others report that, of `constant` with every token marked. confusions: a
+    matrix a seed, gold class by predicted class.
 
     difference: from the arm that all are compared with, over test rows, the seeds' scores averaged;
     p_value: its p, corrected for the number of arms (Holm).
@@ -40,9 +46,11 @@ class ArmRow:
     precision: Spread
     recall: Spread
     f1: Spread
-    last_f1: Spread | None
+    last: tuple[Spread, Spread, Spread] | None
     accuracy: Spread
     token_f1: Spread | None
+    legacy_f1: Spread | None
+    confusions: tuple[Any, ...]
     difference: Comparison | None = None
     p_value: float | None = None
     published: tuple[Published, ...] = ()
@@ -59,8 +67,15 @@ def study_tables(
         if spec.kind == "classification" and config.study.task in (None, spec.name) and shown:
             baselines = baseline_scores(spec, table["train"], table["test"], config.seed)
             rows = [_row(name, spec, [baselines[key]], seeds=0) for key, name in BASELINES.items()]
+            rows[0] = replace(rows[0], legacy_f1=_all_marked(shown))
             found[spec.name] = rows + _arm_rows(config, spec, shown)
     return found
+
+
+def _all_marked(scores: Sequence[StudyScore]) -> Spread | None:
+    """What marking every token comes to by the rules of 2020, which is the same for all."""
+    found = next((one.scores["sharma2020"] for one in scores if "sharma2020" in one.scores), None)
+    return None if found is None else Spread.of([found["all_tokens"]["token_f1"]])
 
 
 def _arm_rows(config: Config, spec: TaskSpec, scores: Sequence[StudyScore]) -> list[ArmRow]:
@@ -110,15 +125,26 @@ def _row(arm: str, spec: TaskSpec, scores: Sequence[dict[str, Any]], *, seeds: i
     classes = [[found["per_class"][name] for name in spec.classes] for found in scores]
     precision, recall, f1 = (
         Spread.of([float(np.mean([one[key] for one in each])) for each in classes])
-        for key in ("precision", "recall", "f1")
+        for key in MEASURES
     )
-    last = Spread.of([each[-1]["f1"] for each in classes]) if len(spec.classes) == 2 else None
+    last_precision, last_recall, last_f1 = (
+        Spread.of([each[-1][key] for each in classes]) for key in MEASURES
+    )
+    last = (last_precision, last_recall, last_f1) if len(spec.classes) == 2 else None
     accuracy = Spread.of([found["accuracy"] for found in scores])
     quoted = [
-        found["rationale"]["all"]["model"]["token_f1"] for found in scores if "rationale" in found
+        found["rationale"]["level>0"]["model"]["token_f1"]
+        for found in scores
+        if "rationale" in found
     ]
-    token_f1 = Spread.of(quoted) if quoted else None
-    return ArmRow(arm, seeds, precision, recall, f1, last, accuracy, token_f1)
+    legacy = [found["sharma2020"]["token_f1"] for found in scores if "sharma2020" in found]
+    token_f1, legacy_f1 = (
+        Spread.of(values) if values and None not in values else None for values in (quoted, legacy)
+    )
+    confusions = tuple(found["confusion"] for found in scores)
+    return ArmRow(
+        arm, seeds, precision, recall, f1, last, accuracy, token_f1, legacy_f1, confusions
+    )
 
 
 def most_f1(published: Published) -> float | None:
@@ -141,7 +167,7 @@ PUBLISHED: dict[str, Callable[[Published], float | None]] = {
     "F1": lambda one: one.f1,
     "2PR/(P+R)": most_f1,
     "accuracy": lambda one: one.accuracy,
-    "rationale": lambda one: one.token_f1,
+    "rationale, 2020": lambda one: one.token_f1,
 }
 
 
@@ -156,16 +182,23 @@ def columns(
 ) -> list[dict[str, list[str]]]:
     """The table as words: header → cells, in groups: the arms' own scores, tests, and what each of
     the others reports. Columns that hold nothing are left out."""
-    reports = dict.fromkeys(one.by for row in rows for one in row.published)
     groups: list[dict[str, list[str]]] = [
         {
             "seeds": [str(row.seeds or "") for row in rows],
             "precision": [spread(row.precision) for row in rows],
             "recall": [spread(row.recall) for row in rows],
             "macro-F1": [spread(row.f1) for row in rows],
-            f"F1 of {spec.classes[-1]}": [spread(row.last_f1) for row in rows],
             "accuracy": [spread(row.accuracy) for row in rows],
+        },
+        {
+            f"{name} of {spec.classes[-1]}": [
+                spread(row.last[place]) if row.last else "" for row in rows
+            ]
+            for place, name in enumerate(("precision", "recall", "F1"))
+        },
+        {
             "rationale": [spread(row.token_f1) for row in rows],
+            "rationale, 2020": [spread(row.legacy_f1) for row in rows],
         },
         {
             f"macro-F1 − {against}": [
@@ -179,7 +212,7 @@ def columns(
                 f"{by} {name}": [_shown(row.published, by, name) for row in rows]
                 for name in PUBLISHED
             }
-            for by in reports
+            for by in _reporters(rows)
         ),
     ]
     return [{name: cells for name, cells in group.items() if any(cells)} for group in groups]
@@ -199,17 +232,31 @@ def notes(rows: Sequence[ArmRow]) -> list[str]:
     found = [
         "Test rows. Precision, recall and F1 are macro: means over the classes, each class's F1 of "
         "its own precision and recall; mean ± standard deviation over seeds. constant: always the "
-        "most frequent class of train."
+        "most frequent class of train.",
+        "Seeds vary the students alone: splits, teachers and soft targets are one. A student's "
+        "checkpoint is that of the best mean dev score over the tasks that it has.",
     ]
     if any(row.difference for row in rows):
         found.append(
             "Differences: paired bootstrap over the test rows, the scores of the seeds that both "
-            "arms have averaged, 95 % intervals; p-values corrected for all arms (Holm)."
+            "arms have averaged, 95 % intervals; p-values corrected for all arms (Holm). They say "
+            "how far other test rows could change them, not other seeds."
+        )
+    if any(row.token_f1 for row in rows):
+        found.append("rationale: token-F1 on rows of a level above the lowest.")
+    if any(row.legacy_f1 for row in rows):
+        found.append(
+            "rationale, 2020: token-F1 by the rules of Sharma et al. (2020), faults included, as "
+            "it is published; constant: every token marked."
         )
     if any(row.published for row in rows):
         found.append(
-            "Published figures are in percent, of other rows, and averaged as their authors did. "
-            "Rationale: token-F1 on all rows."
+            "Published figures are in percent, of other rows, and averaged as their authors did."
+        )
+    if any(row.last and one.precision is not None for row in rows for one in row.published):
+        found.append(
+            "Published precision and recall of two classes far from each other are those of the "
+            "one class, not means over both."
         )
     if any(cannot_be(one) for row in rows for one in row.published):
         found.append(
@@ -220,7 +267,7 @@ def notes(rows: Sequence[ArmRow]) -> list[str]:
 
 
 def write_study_tables(config: Config, run: RunFolder, tables: dict[str, list[ArmRow]]) -> None:
-    """Write study/table-TASK.md and study/table-TASK.csv of each task."""
+    """Write study/table-TASK.md, to be read, and study/table-TASK.csv, which holds the numbers."""
     for spec in config.specs:
         if spec.name not in tables:
             continue
@@ -236,4 +283,41 @@ def write_study_tables(config: Config, run: RunFolder, tables: dict[str, list[Ar
             new_file(place.with_suffix(".csv")) as temporary,
             temporary.open("w", encoding="utf-8", newline="") as file,
         ):
-            csv.writer(file, lineterminator="\n").writerows(lines)
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(numbers_of(rows[0], rows))
+            writer.writerows(numbers_of(row, rows).values() for row in rows)
+
+
+def numbers_of(row: ArmRow, rows: Sequence[ArmRow]) -> dict[str, Any]:
+    """A row as unrounded numbers by column, the same ones for all rows of a table; None where it
+    has none. Published ones are in percent, confusions in JSON."""
+    last = row.last or (None, None, None)
+    measured = {
+        "precision": row.precision,
+        "recall": row.recall,
+        "macro_f1": row.f1,
+        "accuracy": row.accuracy,
+        **{f"last_class_{name}": found for name, found in zip(MEASURES, last, strict=True)},
+        "rationale_token_f1": row.token_f1,
+        "rationale_token_f1_2020": row.legacy_f1,
+    }
+    found: dict[str, Any] = {"arm": row.arm, "seeds": row.seeds}
+    for name, values in measured.items():
+        found[name] = values.mean if values else None
+        found[f"{name}_sd"] = values.deviation if values else None
+    estimate = row.difference.difference if row.difference else None
+    found |= {
+        "difference": estimate.value if estimate else None,
+        "difference_low": estimate.low if estimate else None,
+        "difference_high": estimate.high if estimate else None,
+        "p_holm": row.p_value,
+    }
+    for by in _reporters(rows):
+        report = next((one for one in row.published if one.by == by), None)
+        for name, read in PUBLISHED.items():
+            found[f"{by} {name}"] = read(report) if report else None
+    return found | {"confusions": json.dumps(row.confusions)}
+
+
+def _reporters(rows: Sequence[ArmRow]) -> list[str]:
+    return list(dict.fromkeys(one.by for row in rows for one in row.published))

@@ -6,14 +6,17 @@ folder without its rows.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from datasets import Dataset
 
 from data.errors import InputError
+from data.tables import gold_of
 from kd.config import Config
+from kd.config_file import differences
 from kd.hardware import by_main_process
 from kd.run_folder import RunFolder
 from kd.stages.distill import distill_stage
@@ -30,8 +33,9 @@ def transfer_configs(
 ) -> dict[str, Config]:
     """Row → the config of its students; adapted: name → folder of an encoder.
 
-    Of the target only the rows and their tasks are taken, so the rows of the table differ in one
-    thing each. Raises InputError when an encoder can't be read or would not be used.
+    Of the target only the rows are taken: its files, their splits and its tasks' limits. So the
+    rows of the table differ in one thing each. Raises InputError when an encoder can't be read or
+    would not be used, and when the target's tasks are others.
     """
     if source.student.start is not None:
         raise InputError(
@@ -52,8 +56,23 @@ def transfer_configs(
             )
         if target.name == source.name:
             raise InputError(f"--target: has the source's name {source.name!r}: give it another")
-        rows = {"name": target.name, "data": target.data, "tasks": target.tasks}
-        found[TARGET] = source.model_copy(update=rows)
+        for spec, other in zip(source.specs, target.specs, strict=True):
+            if spec != other:
+                changed = differences(asdict(spec), asdict(other), f"tasks.{spec.name}")
+                raise InputError(
+                    f"--target: its task {spec.name!r} is another one: {'; '.join(changed)}: "
+                    f"give both the same classes and inputs (labels: renames those of a source)"
+                )
+        data = source.data.model_copy(
+            update={"root": target.data.root, "splits": target.data.splits}
+        )
+        tasks = {
+            name: task.model_copy(update={"sources": other.sources, "limit": other.limit})
+            for (name, task), other in zip(source.tasks.items(), target.tasks.values(), strict=True)
+        }
+        found[TARGET] = source.model_copy(
+            update={"name": target.name, "data": data, "tasks": tasks}
+        )
     return found
 
 
@@ -91,7 +110,7 @@ def run_transfer(
         prepare(configs[one], shared[one], say, students)
     if TARGET in configs:
         tests = [shared[one].load_splits()[0]["test"] for one in (SOURCE, TARGET)]
-        by_main_process(partial(_check_test_rows, *tests))
+        by_main_process(partial(_check_test_rows, configs[SOURCE].tasks, *tests))
     scores = []
     for row, seed, config, folder in planned:
         ran = distill_stage(config, folder)
@@ -114,9 +133,18 @@ def _folder(place: Path, row: str, seed: int, shared: RunFolder) -> RunFolder:
     return RunFolder(place / "transfer" / row / f"seed-{seed}", shared=shared.path)
 
 
-def _check_test_rows(source: Dataset, target: Dataset) -> None:
+def _check_test_rows(tasks: Collection[str], source: Dataset, target: Dataset) -> None:
+    """Raise InputError unless both hold the same texts with the same gold."""
     first, second = (
-        {(row["text"], row["context"]) for row in table.select_columns(["text", "context"])}
+        {
+            (text, context, *(targets.tobytes() for targets in gold))
+            for text, context, *gold in zip(
+                table["text"],
+                table["context"],
+                *(gold_of(table, task) for task in tasks),
+                strict=True,
+            )
+        }
         for table in (source, target)
     )
     if first != second:

@@ -43,7 +43,7 @@ class Trials:
 
     Settings are drawn by the TPE sampler (Bergstra et al. 2011), seeded by the trial's number, so
     a search that was stopped goes on as it would have. A trial is pruned when its best dev score
-    is below the median of the ended ones' at the same evaluation, once five have ended.
+    is below the median of the whole ones' at the same evaluation, once five came to their end.
 
     Raises InputError where the trials there are of other rows.
     """

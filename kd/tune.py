@@ -1,8 +1,8 @@
 """The search: students of other settings on a run's rows and teachers, by their dev score alone.
 
 runs/NAME/tune/trial-0003/ is a run's folder without what it shares with runs/NAME, and without its
-student once the score is known. Nothing of the test rows is computed: the last stage that runs is
-the training, which knows train and dev.
+student once the score is known. No score of test rows is computed: the last stage that runs is the
+training, which knows train and dev.
 """
 
 import json
@@ -49,9 +49,13 @@ def tune_run(
     with closing(Trials(place, profile["hash"], config.tune, config.seed)) as trials:
         while (asked := trials.ask(total)) is not None:
             number, settings = asked
-            changed = with_settings(config, settings)
-            folder = RunFolder(place / f"trial-{number:04d}", shared=run.path)
-            _train(changed, folder, trials)
+            try:
+                changed = with_settings(config, settings)
+            except InputError as error:  # each value was tried, but not these together
+                trials.tell("failed", None, str(error))
+            else:
+                folder = RunFolder(place / f"trial-{number:04d}", shared=run.path)
+                _train(changed, folder, trials)
             say(f"trial {number}", True)
         ended = trials.ended()
     done = [trial for trial in ended if trial.state == "done"]

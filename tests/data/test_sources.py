@@ -95,6 +95,21 @@ def test_settings_of_a_format_reach_its_reader(write, tmp_path):
     assert (essay.label, tweet.label, row.text, row.key) == ("3.5", "rest", "café", "ann")
 
 
+def test_labels_of_a_format_get_the_tasks_names(write, tmp_path):
+    """So that sources of two formats, or of a source and a target, have one task."""
+    write("a.tsv", "text\tlabel\nfine\t0\nhelp\t1\nhere\t2\n")
+    names = {"none": "low", "seeking": "high", "providing": "high"}
+    source = Source(reader="twittemp", files="a.tsv", labels=names)
+    assert source.classes == ("low", "high")
+    assert [record.label for _, record in source.records(tmp_path)] == ["low", "high", "high"]
+    write("b.csv", "text,label\nfine,+\nbad, - \nwhat,?\n")
+    source = Source(files="b.csv", labels={"+": "glad", "-": "sad"})
+    assert source.classes == ()
+    assert [record.label for _, record in source.records(tmp_path)] == ["glad", "sad", "?"]
+    with pytest.raises(ValidationError, match="'some' is no label of reader twittemp: choose from"):
+        Source(reader="twittemp", files="a.tsv", labels={"some": "high"})
+
+
 def test_an_unknown_encoding_is_refused(write, tmp_path):
     write("a.csv", "text,label\n")
     with pytest.raises(InputError, match=r"a\.csv: 'utf-9' is no encoding: try utf-8"):

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import astuple
+from functools import partial
 
 import numpy as np
 import pytest
@@ -283,6 +284,9 @@ def test_seeds_without_a_spread_have_no_interval():
     assert compare_over_seeds([0.5], [0.6]) is None
     assert compare_over_seeds([], []) is None
     assert compare_over_seeds([0.5, 0.6, 0.7], [0.6, 0.7, 0.8]) is None
+    for compare in (partial(compare_macro_f1, classes=2), compare_pearson):
+        with pytest.raises(ValueError, match="the sides are of 2 and 1 seeds"):
+            compare(np.array([0, 1, 1]), np.eye(3, dtype=int)[:2], np.array([0, 1, 0]))
     with pytest.raises(ValueError, match=r"compare_over_seeds: the sides have shapes"):
         compare_over_seeds([0.5, 0.6], [0.6])
 

@@ -8,14 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from data.errors import InputError
-from kd import study_table
+from kd import study, study_table
 from kd.config import Arm, Published
 from kd.config_file import differences, load_config
 from kd.run_folder import RunFolder
-from kd.study import USUAL, arm_config, arms_of, named_arms, study_scores
-from kd.study_table import cannot_be, columns, most_f1, study_tables
+from kd.study import (
+    USUAL,
+    arm_config,
+    arms_of,
+    named_arms,
+    needs_2020,
+    study_scores,
+    trainings,
+)
+from kd.study_table import cannot_be, columns, most_f1, notes, study_tables
 from tests.running import kd
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -74,7 +83,8 @@ def test_an_arm_changes_what_it_says_and_leaves_out_other_tasks(place):
 
     def changed(arm):
         found = differences(base, arm_config(config, arm).model_dump(mode="json"))
-        return [line.split()[0] for line in found]
+        names = [line.split()[0] for line in found]
+        return [name for name in names if not name.startswith("study")]
 
     assert changed("alone") == ["tasks.urgency", "tasks.age", "training.objective"]
     assert changed("wide") == ["tasks.mood.temperature", "tasks.age", "student.pooling"]
@@ -114,6 +124,10 @@ def test_without_a_list_the_arms_are_the_configs(place):
         (
             "study.arms.alone.change={student.pooling: best}",
             r"study.arms.alone.change: with .*student.pooling='best': student.pooling",
+        ),
+        (
+            "study.arms.alone.change={training.seed: 99}",
+            "study.arms.alone.change.training.seed: students are compared over seeds",
         ),
         ("study.arms.alone.tasks=[moon]", r"study.arms.alone.tasks: 'moon' is no task"),
         ("study.task=moon", r"study.task: 'moon' is no task"),
@@ -197,15 +211,73 @@ def test_the_table_is_what_the_confusion_matrices_say(studied):
             right = np.diag(counts)
             said, true = np.maximum(counts.sum(0), 1), np.maximum(counts.sum(1), 1)
             f1 = 2 * right / np.maximum(counts.sum(0) + counts.sum(1), 1)
-            values.append([(right / said).mean(), (right / true).mean(), f1.mean(), f1[1]])
+            last = [right[1] / said[1], right[1] / true[1], f1[1]]
+            values.append([(right / said).mean(), (right / true).mean(), f1.mean(), *last])
         expected = np.array(values)
         row = rows[arm]
-        found = [row.precision, row.recall, row.f1, row.last_f1]
+        found = [row.precision, row.recall, row.f1, *row.last]
         np.testing.assert_allclose([one.mean for one in found], expected.mean(axis=0))
         np.testing.assert_allclose([one.deviation for one in found], expected.std(axis=0, ddof=1))
     assert rows["alone"].difference is None
     difference = rows["wide"].difference.difference.value
     assert difference == pytest.approx(rows["wide"].f1.mean - rows["alone"].f1.mean)
+
+
+def test_arms_are_compared_on_the_seeds_that_both_have(studied):
+    config, run = studied
+    scores = [s for s in study_scores(run) if (s.split, s.task) == ("test", "mood")]
+    fewer = [s for s in scores if (s.arm, s.seed) != ("wide", 14)]
+    found = {row.arm: row for row in study_tables(config, run, fewer)["mood"]}["wide"]
+    of_13 = {s.arm: s.label_score for s in scores if s.seed == 13}
+    assert found.seeds == 1
+    assert found.difference.first.value == pytest.approx(of_13["alone"])
+    assert found.difference.second.value == pytest.approx(of_13["wide"])
+
+
+def test_a_student_of_other_soft_targets_or_encoders_is_left_out(studied, monkeypatch):
+    _, run = studied
+    key = study.student_key
+
+    def other(config, folder, table_hash):
+        if "urgency" not in config.tasks:
+            raise InputError("its encoder is gone")
+        return key(config, folder, table_hash) + ("" if config.student_seed == 13 else "other")
+
+    monkeypatch.setattr(study, "student_key", other)
+    assert {(s.arm, s.seed) for s in study_scores(run)} == {("wide", 13)}
+
+
+def test_an_arm_of_some_tasks_goes_on_when_a_newer_version_adds_keys(studied, tmp_path):
+    config, run = studied
+    for changed, folder in trainings(config, run, "alone", 13):
+        older = yaml.safe_load(folder.config.read_text())
+        del older["student"]["attention_dense"], older["training"]["kl_weight"]
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(older))
+        RunFolder(tmp_path).check(changed)
+        assert load_config(tmp_path / "config.yaml").tasks.keys() == {"mood"}
+
+
+def test_a_published_rationale_score_stands_beside_one_by_the_same_rules(studied):
+    """And beside that of marking every token, which beats what is published."""
+    config, run = studied
+    legacy = {"token_f1": 0.5, "all_tokens": {"token_f1": 0.75}}
+    quoted = {"level>0": {"model": {"token_f1": 0.6}}, "all": {"model": {"token_f1": 0.9}}}
+    scores = [
+        replace(s, scores=s.scores | {"sharma2020": legacy, "rationale": quoted})
+        for s in study_scores(run)
+        if (s.split, s.task) == ("test", "mood")
+    ]
+    rows = study_tables(config, run, scores)["mood"]
+    _, _, rationales, *_ = columns(rows, config.specs[0], config.study.against)
+    assert rationales["rationale"] == ["", "", "0.600 ± 0.000", "0.600 ± 0.000"]
+    assert rationales["rationale, 2020"] == ["0.750", "", "0.500 ± 0.000", "0.500 ± 0.000"]
+    assert any("by the rules of Sharma et al." in note for note in notes(rows))
+
+
+def test_a_study_with_published_rationale_scores_asks_for_those_rules(place):
+    reddit = load_config(CONFIGS / "reddit.yaml")
+    assert needs_2020(reddit)
+    assert not needs_2020(load_config(place / "mine.yaml"))
 
 
 def test_p_values_are_corrected_for_the_number_of_arms(studied, monkeypatch):
@@ -236,12 +308,20 @@ def test_the_tables_are_written_and_printed(studied, place, capsys):
     ]
     with (run.path / "study" / "table-mood.csv").open(newline="") as file:
         lines = {line["arm"]: line for line in csv.DictReader(file)}
-    published = [lines["wide"][f"published {name}"] for name in ("P", "R", "F1", "2PR/(P+R)")]
-    assert published == ["67.68", "66.54", "68.41!", "67.11"]
+    published = [float(lines["wide"][f"published {name}"]) for name in ("P", "R", "F1")]
+    assert published == [67.68, 66.54, 68.41]
     assert lines["alone"]["published F1"] == "63.79"
+    for line in lines.values():
+        values = []
+        for counts in map(np.array, json.loads(line["confusions"])):
+            marks = np.maximum(counts.sum(0) + counts.sum(1), 1)
+            values.append((2 * np.diag(counts) / marks).mean())
+        assert float(line["macro_f1"]) == pytest.approx(np.mean(values))
+        assert len(values) == max(int(line["seeds"]), 1)
     text = (run.path / "study" / "table-mood.md").read_text()
     assert "which no average over runs or classes can be" in text
     assert "| alone | 2 |" in text
+    assert "68.41! | 67.11 |" in text
 
 
 def test_columns_that_hold_nothing_are_left_out(studied):
@@ -249,9 +329,10 @@ def test_columns_that_hold_nothing_are_left_out(studied):
     scores = [s for s in study_scores(run) if s.task == "urgency"]
     (rows,) = study_tables(config, run, scores).values()
     spec = next(spec for spec in config.specs if spec.name == "urgency")
-    own, tests = columns(rows, spec, config.study.against)
-    assert tests == {}
-    assert list(own) == ["seeds", "precision", "recall", "macro-F1", "F1 of now", "accuracy"]
+    own, last, rationales, tests = columns(rows, spec, config.study.against)
+    assert rationales == tests == {}
+    assert list(own) == ["seeds", "precision", "recall", "macro-F1", "accuracy"]
+    assert list(last) == ["precision of now", "recall of now", "F1 of now"]
 
 
 def test_what_several_report_stands_side_by_side(studied):

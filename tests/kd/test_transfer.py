@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from kd.cli import main
-from kd.config_file import load_config
+from kd.config_file import differences, load_config
 from kd.transfer import transfer_configs
 from kd.transfer_command import named_encoders
 from student.masked_words import load_masked_word_model
@@ -91,15 +91,24 @@ def test_all_rows_are_scored_on_the_targets_test_rows(finished, place):
 
 def test_a_row_differs_from_source_only_in_one_thing(place):
     source, target = (load_config(place / f"{name}.yaml") for name in ("source", "target"))
-    changed = target.model_copy(update={"seed": 99})
+    changed = target.model_copy(
+        update={
+            "seed": 99,
+            "training": target.training.model_copy(update={"max_steps": 99}),
+            "student": target.student.model_copy(update={"pooling": "mean"}),
+            "data": target.data.model_copy(update={"max_tokens": 99, "root": "there"}),
+            "tasks": {"mood": target.tasks["mood"].model_copy(update={"weight": 9, "limit": 9})},
+        }
+    )
     configs = transfer_configs(source, changed, {"other": str(place / "other")})
     assert tuple(configs) == ROWS
     adapted = configs["pretrain-other"].model_dump()
     adapted["student"]["encoder"] = source.student.encoder
     assert adapted == source.model_dump()
-    own = configs["target-only"].model_dump()
-    assert own["tasks"] == target.model_dump()["tasks"]
-    assert own["seed"] == source.seed
+    found = differences(source.model_dump(), configs["target-only"].model_dump())
+    files = "tasks.mood.sources"
+    assert [line.split()[0] for line in found] == ["name", "data.root", files, "tasks.mood.limit"]
+    assert configs["target-only"].tasks["mood"].sources == target.tasks["mood"].sources
 
 
 def test_the_table_has_a_column_a_row_and_a_second_start_skips_all(finished, place, capsys):
@@ -127,6 +136,15 @@ def test_mistakes_are_told_by_name(place, tmp_path, capsys):
     other.write_text(text.replace("mood:", "joy:"))
     said = refused(capsys, *command, "--target", other)
     assert "its tasks are joy, those of the source mood" in said
+    other.write_text(text.replace("[a, b]", "[b, a]"))
+    said = refused(capsys, *command, "--target", other)
+    assert "its task 'mood' is another one" in said
+    assert "classes" in said
+    turned = (place / "target-test.csv").read_text().replace(",a\n", ",c\n").replace(",b\n", ",a\n")
+    (place / "turned.csv").write_text(turned.replace(",c\n", ",b\n"))
+    other.write_text(text.replace("test: target-test", "test: turned"))
+    said = refused(capsys, *command, "--target", other, "--overwrite")
+    assert "0 of its 12 test rows are among the 12 of the source" in said
 
 
 def test_encoders_are_named_in_their_order():

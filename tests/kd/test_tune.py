@@ -183,6 +183,20 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on(place, tmp_path, monkey
     assert [trial.state for trial in ended] == ["failed", "done"]
 
 
+def test_values_that_are_refused_together_fail_their_trial_alone(place, tmp_path):
+    space = (
+        "tune={training.batch_size: {choices: [2, 8]}, training.accumulation: {choices: [1, 4]}}"
+    )
+    ended, _, said = search(place, tmp_path, 6, *GOLD, "training.max_steps=1", space)
+    wrong = [trial for trial in ended if trial.state == "failed"]
+    assert 0 < len(wrong) < 6
+    assert len(said) == 1 + 6
+    for trial in ended:
+        fits = trial.settings["training.batch_size"] >= trial.settings["training.accumulation"]
+        assert (trial.state == "done") == fits
+    assert "training.accumulation" in wrong[0].reason
+
+
 def test_a_trial_that_is_pruned_ends_at_that_evaluation(place, tmp_path, monkeypatch):
     is_behind = Trials._is_behind
 

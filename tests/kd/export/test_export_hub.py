@@ -89,7 +89,7 @@ def test_what_was_uploaded_loads_by_its_name(exported, monkeypatch, tmp_path):
         monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address)
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.address)
         loaded = StudentModel.from_pretrained("me/mine", cache_dir=tmp_path, token="hf_stub")
-        with pytest.raises(InputError, match="me/other.*can't be loaded"):
+        with pytest.raises(InputError, match=r"me/other.*can't be loaded"):
             StudentModel.from_pretrained("me/other", cache_dir=tmp_path)
     expected = StudentModel.from_pretrained(exported[0]).state_dict()
     assert loaded.state_dict().keys() == expected.keys()
