@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from data.errors import InputError, shown
+from data.readers.compressed import ending_of
 from data.readers.record import bounded_lines, csv_cells, open_text
 
 # As many as Hosseini and Caragea (2021, appendix A) took.
@@ -53,7 +54,7 @@ def _ratings(path: Path) -> dict[str, float | None]:
     """Word → rating, or None in a list without ratings."""
     found: dict[str, float | None] = {}
     width = 0
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    delimiter = "\t" if ending_of(path) == ".tsv" else ","
     with open_text(path) as file:
         for line, cells in csv_cells(bounded_lines(file), delimiter):
             where = f"{path}:{line}"
@@ -68,6 +69,8 @@ def _ratings(path: Path) -> dict[str, float | None]:
                     f"{where}: has {len(cells)} cells: give word,rating in every row, "
                     f"or a word alone in every row"
                 )
+            if "\t" in cells[0]:
+                raise InputError(f"{where}: holds a tab: name the file .tsv, or divide by commas")
             word = folded(cells[0]).strip()
             if not word:
                 raise InputError(f"{where}: the word is empty: write one or delete the row")

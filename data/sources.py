@@ -48,6 +48,7 @@ CLASSES = {
     "isear": isear.CLASSES,
     "meld": dialogues.MELD_CLASSES,
 }
+DIALOGUE_READERS = ("meld", "dialogues")
 Files = str | tuple[str, ...]
 
 
@@ -170,7 +171,10 @@ class Source(BaseModel):
         """
         for split, record in self._records(root):
             label = self.labels.get((record.label or "").strip(), record.label)
-            yield split, record if label == record.label else replace(record, label=label)
+            # Files given by split hold whole dialogues: one turn that stands in another file, such
+            # as "Hey!", must not take its dialogue along.
+            is_whole = split is not None and self.reader in DIALOGUE_READERS
+            yield split, replace(record, label=label, group=None if is_whole else record.group)
 
     def _records(self, root: Path) -> Iterator[tuple[Split | None, Record]]:
         if self.hub is not None:

@@ -98,6 +98,10 @@ def adapt(
     accelerator = new_accelerator(settings.precision)
     set_seed(settings.seed)
     model, has_head = load_masked_word_model(encoder)
+    try:
+        by_main_process(lambda: work.mkdir(parents=True, exist_ok=True))
+    except OSError as error:
+        raise InputError(f"--to: {work} can't be made: {error.strerror}: give another") from None
     say(_in_words(texts, rows, held_out, has_head=has_head))
     before = held_out_loss(model.to(accelerator.device), held_out, masking, accelerator)
     trained = _trained(model, rows, held_out, masking, settings, accelerator, work=work, key=key)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sklearn.metrics import cohen_kappa_score
 
 from data.errors import InputError, shown
+from data.readers.compressed import ending_of
 from data.readers.record import csv_rows
 from kd.resampling import Floats, paired_bootstrap
 from kd.statistics import RESAMPLES, Estimate
@@ -62,7 +63,7 @@ def read_annotations(path: Path, column: str = "label") -> Annotations:
     """
     labels: dict[str, str] = {}
     unlabelled: dict[str, None] = {}
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    delimiter = "\t" if ending_of(path) == ".tsv" else ","
     for row in csv_rows(path, ("id", column), delimiter=delimiter):
         name, label = row.cells["id"].strip(), row.cells[column].strip()
         if not name:

@@ -157,10 +157,12 @@ def _with_marks(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
 
 
 def attention_implementation(config: PreTrainedConfig) -> str:
-    """Unpadded where it holds; else eager, which trains faster than sdpa on a CPU, or sdpa."""
+    """Unpadded where it holds; else eager, which trains faster on a CPU than sdpa, and which is all
+    that some architectures have."""
     if config.model_type in UNPADDED_TYPES and not getattr(config, "is_decoder", False):
         return UNPADDED
-    return "sdpa" if torch.cuda.is_available() else "eager"
+    has_sdpa = torch.cuda.is_available() and _model_class(config)._supports_sdpa
+    return "sdpa" if has_sdpa else "eager"
 
 
 def new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
@@ -173,12 +175,17 @@ def new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     )
 
 
-def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
-    """The option that leaves the pooler out, for the architectures that have one."""
+def _model_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
+    """The class of encoders with such a configuration."""
     kinds = MODEL_MAPPING[type(config)]
     kind = kinds[0] if isinstance(kinds, tuple) else kinds
     assert kind is not None
-    parameters = inspect.signature(kind).parameters
+    return kind
+
+
+def _without_pooler(config: PreTrainedConfig) -> dict[str, bool]:
+    """The option that leaves the pooler out, for the architectures that have one."""
+    parameters = inspect.signature(_model_class(config)).parameters
     return {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
 
 

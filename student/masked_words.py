@@ -25,6 +25,7 @@ from student.encoders import (
     encode,
     load_encoder,
     locate,
+    new_encoder,
 )
 
 
@@ -45,7 +46,7 @@ class MaskedWordModel(nn.Module):
 
     def __init__(self, whole: PreTrainedModel) -> None:
         super().__init__()
-        self.encoder: PreTrainedModel = getattr(whole, whole.base_model_prefix)
+        self.encoder: PreTrainedModel = _as_of_students(whole)
         setattr(whole, whole.base_model_prefix, _Passed())
         self.head = whole
         replace_dropout(self)
@@ -75,6 +76,18 @@ class MaskedWordModel(nn.Module):
         model.load_state_dict(weights)
         setattr(whole, whole.base_model_prefix, model.encoder)
         whole.save_pretrained(folder)
+
+
+def _as_of_students(whole: PreTrainedModel) -> PreTrainedModel:
+    """The encoder inside a masked language model, of the class that students have."""
+    inside: PreTrainedModel = getattr(whole, whole.base_model_prefix)
+    encoder = new_encoder(inside.config)
+    if type(encoder) is type(inside):
+        return inside
+    encoder.load_state_dict(inside.state_dict())
+    setattr(whole, whole.base_model_prefix, encoder)
+    whole.tie_weights()
+    return encoder
 
 
 def _without_tied(model: MaskedWordModel, state: dict[str, Any], prefix: str, _: object) -> None:

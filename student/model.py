@@ -269,6 +269,8 @@ class StudentModel(PreTrainedModel):
         except (OSError, RuntimeError, SafetensorError) as error:
             first = str(error).splitlines()[0]
             raise InputError(f"{path}: can't be loaded: {first}") from None
+        except (ValueError, TypeError, KeyError):  # the configuration of another kind of model
+            raise InputError(f"{folder}: holds no student: give the folder or id of one") from None
         model, report = loaded
         if report["missing_keys"]:
             raise InputError(

@@ -57,7 +57,7 @@ def encode_unpadded(
 ) -> torch.Tensor:
     """Hidden states (N, L, H) of ids (N, L), padded on the right; 0 on padding.
 
-    The encoder's attention implementation must be UNPADDED. A sequence of length 0 costs nothing.
+    For encoders that `student.encoders.is_unpadded` names. A sequence of length 0 costs nothing.
     """
     size = GROUP_SIZE if ids.device.type == "cpu" else max(1, -(-len(lengths) // GPU_GROUPS))
     shapes = padded_shapes(lengths, size)
@@ -124,19 +124,44 @@ def attend(
             keep = keep & near | ~keep.transpose(-1, -2)
         q, k, v = (states.unflatten(0, shape).transpose(1, 2) for states in padded)
         local = None if bias is None else bias[..., : shape[1], : shape[1]].to(q.dtype)
-        if query.is_cuda:
-            mask = keep if local is None else torch.where(keep, local, -torch.inf)
-            mixed = nn.functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling
-            )
-        else:  # training on a CPU, this is faster than its sdpa
-            scores = (q * scaling) @ k.transpose(-1, -2)
-            if local is not None:
-                scores = scores + local
-            weights = scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(-1)
-            mixed = drop_out(weights, dropout) @ v
+        # Training on a CPU, the plain one is faster than sdpa.
+        mix = _mix_fused if query.is_cuda else _mix_plainly
+        mixed = mix(q, k, v, keep, local, dropout, scaling)
         pieces.append(mixed.transpose(1, 2).flatten(0, 1))  # (n * longest, A, D)
     return torch.cat(pieces).index_select(0, layout.places)[None], None
+
+
+def _mix_fused(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    keep: torch.Tensor,
+    bias: torch.Tensor | None,
+    dropout: float,
+    scaling: float,
+) -> torch.Tensor:
+    """Values (n, A, L, D) of a group, mixed where keep (n, 1, 1 or L, L) says so, by sdpa."""
+    mask = keep if bias is None else torch.where(keep, bias, -torch.inf)
+    return nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling
+    )
+
+
+def _mix_plainly(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    keep: torch.Tensor,
+    bias: torch.Tensor | None,
+    dropout: float,
+    scaling: float,
+) -> torch.Tensor:
+    """The same, operation by operation."""
+    scores = (query * scaling) @ key.transpose(-1, -2)
+    if bias is not None:
+        scores = scores + bias
+    weights = scores.masked_fill(~keep, torch.finfo(scores.dtype).min).softmax(-1)
+    return drop_out(weights, dropout) @ value
 
 
 def _pad(states: torch.Tensor, layout: Layout) -> torch.Tensor:

@@ -52,9 +52,11 @@ def _read(path: Path, rows: int | None, modified: int, size: int) -> WordVectors
     width = 0
     for number, line in enumerate(islice(_lines(path), rows), start=1):
         where = f"{path}, line {number}"
-        word, *cells = line.split(" ")
+        # A word may hold spaces, as ". . ." in GloVe's largest file; line 1 tells the width.
+        word, *cells = line.rsplit(" ", width) if width else line.split(" ")
         width = width or len(cells)
-        if not word or not cells or len(cells) != width:
+        if not word or not cells or len(cells) != width or _ends_in_numbers(word):
+            cells = line.split(" ")[1:]
             wanted = f"{width} values" if width else "values"
             raise InputError(f"{where}: has {len(cells)} values, not a word and {wanted}: {FORMAT}")
         if word in places:
@@ -87,6 +89,12 @@ def _lines(path: Path) -> Iterator[str]:
     except DAMAGED as error:
         why = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: can't be read: {why}: {FORMAT}") from None
+
+
+def _ends_in_numbers(word: str) -> bool:
+    """Whether all that follows a word's first space are numbers: values too many."""
+    _, *rest = word.split(" ")
+    return bool(rest) and not any(_wrong([cell]) for cell in rest)
 
 
 def _wrong(cells: list[str]) -> str:

@@ -1,1 +1,1 @@
-"""Floor 3: single-task teachers, their soft targets and the audit of both."""
+"""Floor 3: single-task teachers, and their soft targets."""

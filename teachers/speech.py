@@ -48,12 +48,15 @@ def spoken(
     paths = [folder / f"{number}.wav" for number in range(len(texts))]
     with ThreadPoolExecutor(WORKERS) as pool:
         failures = pool.map(_run, [command] * len(texts), texts, paths)
-        for name, path, failure in zip(ids, paths, failures, strict=True):
-            if failure is not None:
-                # What it said itself may hold the text.
-                raise InputError(f"row {name!r}: speech.command {command[0]!r} {failure}")
-            yield _read(path, name)
-            path.unlink()
+        try:
+            for name, path, failure in zip(ids, paths, failures, strict=True):
+                if failure is not None:
+                    # What it said itself may hold the text.
+                    raise InputError(f"row {name!r}: speech.command {command[0]!r} {failure}")
+                yield _read(path, name)
+                path.unlink()
+        finally:  # a command that hangs would hang for each text that still waits
+            pool.shutdown(cancel_futures=True)
 
 
 def _run(command: Sequence[str], text: str, path: Path) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.cleaning import clean
 from data.errors import InputError, shown
 from data.readers.record import Record, Row, csv_rows
 from data.readers.table import table_rows
@@ -96,7 +97,8 @@ def _records(
         before: list[str] = []
         for turn in sorted(turns):
             row = turns[turn]
-            said = FALSE_MARK.sub(r"(\1)", row.cells[columns.text].translate(CONTROLS))
+            # Cleaned first: an entity may stand for a bracket.
+            said = FALSE_MARK.sub(r"(\1)", clean(row.cells[columns.text].translate(CONTROLS)).text)
             before.append(f"{MARKS[speakers[name][turn]]} {said}")
             label = None
             if columns.label is not None:

@@ -2,12 +2,13 @@
 
 import codecs
 import csv
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from data.errors import InputError, shown, shown_header
 from data.readers.compressed import DAMAGED, open_bytes
@@ -110,6 +111,17 @@ def lines_of(path: Path, encoding: str = "utf-8") -> Iterator[tuple[str, str]]:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield f"{path}:{number}", line.removesuffix("\n").removesuffix("\r")
+
+
+def json_cells(line: str) -> dict[str, Any] | str:
+    """The cells of a line of JSON by column, or what is wrong with it."""
+    try:
+        cells = json.loads(line)
+    except json.JSONDecodeError as error:
+        return f"is not JSON: {error.msg} at character {error.pos + 1}"
+    except (ValueError, RecursionError):
+        return "is not JSON: a number is too long or brackets lie too deep"
+    return cells if isinstance(cells, dict) else "is not a JSON object"
 
 
 def check_header(where: str, header: list[str], wanted: tuple[str, ...]) -> None:

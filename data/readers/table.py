@@ -1,6 +1,5 @@
 """Reader of a user's own table: any CSV, TSV, JSONL or Parquet file with named columns."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from data.readers.record import (
     check_header,
     csv_cells,
     csv_rows,
+    json_cells,
     lines_of,
     open_text,
 )
@@ -103,12 +103,9 @@ def header_of(path: Path, encoding: str = "utf-8") -> list[str]:
 
 
 def _json_object(where: str, line: str) -> dict[str, Any]:
-    try:
-        cells = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}, character {error.pos + 1}: not JSON: {error.msg}") from None
-    if not isinstance(cells, dict):
-        raise InputError(f"{where}: is not a JSON object: write one object a line")
+    cells = json_cells(line)
+    if isinstance(cells, str):
+        raise InputError(f"{where}: {cells}: write one object a line")
     return cells
 
 
@@ -139,10 +136,16 @@ def _parquet_rows(path: Path, wanted: tuple[str, ...]) -> Iterator[Row]:
     table = _parquet_file(path)
     check_header(str(path), table.schema_arrow.names, wanted)
     number = 0
-    for batch in table.iter_batches(columns=list(wanted)):
-        for cells in batch.to_pylist():
-            number += 1
-            yield Row(f"{path}:row {number}", {k: cell_text(v) for k, v in cells.items()})
+    try:
+        for batch in table.iter_batches(columns=list(wanted)):
+            for cells in batch.to_pylist():
+                number += 1
+                yield Row(f"{path}:row {number}", {k: cell_text(v) for k, v in cells.items()})
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: a string behind row {number} is not UTF-8") from None
+    except (pa.ArrowException, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{path}: can't be read behind row {number}: {first}") from None
 
 
 def cell_text(value: Any) -> str:

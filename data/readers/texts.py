@@ -1,6 +1,5 @@
 """Reader of texts to be answered: a row with a fault is rejected alone, the next one is read."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -15,7 +14,13 @@ import pyarrow.parquet as pq
 from data.cleaning import fault_of
 from data.errors import InputError, shown_header
 from data.readers.compressed import DAMAGED, ending_of, open_bytes
-from data.readers.record import ROW_CHARACTERS, bounded_lines, csv_cells, unreadable
+from data.readers.record import (
+    ROW_CHARACTERS,
+    bounded_lines,
+    csv_cells,
+    json_cells,
+    unreadable,
+)
 
 Form = Literal["lines", "csv", "tsv", "jsonl", "parquet"]
 FORMS: dict[str, Form] = {
@@ -168,13 +173,7 @@ def _jsonl(lines: Iterator[str | None], where: str, text_columns: Columns) -> Ro
 def _json_cells(line: str | None) -> Cells:
     if line is None:
         return f"has more than {ROW_CHARACTERS:,} characters"
-    try:
-        cells = json.loads(line)
-    except json.JSONDecodeError as error:
-        return f"is not JSON: {error.msg} at character {error.pos + 1}"
-    except (ValueError, RecursionError):
-        return "is not JSON: a number is too long or brackets lie too deep"
-    return cells if isinstance(cells, dict) else "is not a JSON object"
+    return json_cells(line)
 
 
 def _parquet(path: Path, text_columns: Columns) -> Rows:

@@ -1,5 +1,7 @@
 """Tests of data.lexicon: which words are taken, and what holds one of them whole."""
 
+import gzip
+
 import pytest
 
 from data.errors import InputError
@@ -29,6 +31,11 @@ def test_a_list_without_ratings_is_taken_whole(write):
     assert top_words(write("words.txt", "\ufeffsad\n\nvery sad\nSAD\n")) == ("sad", "very sad")
 
 
+def test_a_lexicon_may_be_compressed(tmp_path):
+    (tmp_path / "words.tsv.gz").write_bytes(gzip.compress(b"word\trating\nsad\t2\nglad\t1\n"))
+    assert top_words(tmp_path / "words.tsv.gz") == ("sad", "glad")
+
+
 @pytest.mark.parametrize(
     ("content", "count", "message"),
     [
@@ -41,6 +48,7 @@ def test_a_list_without_ratings_is_taken_whole(write):
         ("a,1\nb,high\n", None, ":2: 'high' is no rating: give a number"),
         ("a,1\nb,nan\n", None, ":2: 'nan' is no rating"),
         ("a,1\n ,2\n", None, ":2: the word is empty"),
+        ("word\trating\na\t1\n", None, ":1: holds a tab: name the file .tsv"),
         ('a,1\n"b,2\n', None, ":2: .*check the quotes"),
         (b"caf\xe9,1\n", None, ":1, byte 4: 0xe9 is not utf-8"),
     ],

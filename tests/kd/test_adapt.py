@@ -257,3 +257,12 @@ def test_a_mistake_is_told_in_one_line(capsys, tiny_encoder, texts, tmp_path, op
     assert message in said
     assert len(said.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_can_not_be_made_is_told_before_the_training(
+    capsys, tiny_encoder, texts, tmp_path
+):
+    (tmp_path / "file").touch()
+    said = refused(capsys, tiny_encoder, "--texts", texts, "--to", tmp_path / "file" / "encoder")
+    assert "--to: " in said
+    assert "can't be made: Not a directory" in said

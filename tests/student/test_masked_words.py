@@ -12,7 +12,7 @@ from transformers import (
 )
 
 from data.errors import InputError
-from student.encoders import attention_implementation, load_encoder
+from student.encoders import attention_implementation, is_unpadded, load_encoder
 from student.masked_words import MaskedWordModel, load_masked_word_model
 from tests.student.tiny_configs import sizes_of, tiny_configs
 
@@ -54,7 +54,9 @@ def whole_logits(whole):
 
 def test_the_parts_give_the_logits_of_the_whole_at_the_places(whole):
     ids, expected = whole_logits(whole)
-    logits = parts_of(whole)(ids, LENGTHS, PLACES)
+    parts = parts_of(whole)
+    assert is_unpadded(parts.encoder)
+    logits = parts(ids, LENGTHS, PLACES)
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
 
 

@@ -8,12 +8,12 @@ import onnxruntime
 import pytest
 import torch
 from onnx import helper, numpy_helper
-from transformers import BertConfig, ModernBertConfig, RobertaConfig
+from transformers import BertConfig, ModernBertConfig, MPNetConfig, RobertaConfig
 
 from data.errors import InputError
 from data.tasks import TaskSpec
 from student import onnx_export
-from student.encoders import new_encoder
+from student.encoders import is_unpadded, new_encoder
 from student.inference import compute_logits
 from student.model import new_student
 from student.onnx_export import (
@@ -55,6 +55,7 @@ CASES = {
         ),
         [SENTIMENT, QUOTED], False, "cls", (0.0, 0.0),
     ),
+    "mpnet": (MPNetConfig(**SIZES, pad_token_id=1), [EMPATHY], True, "mean", (0.0, 0.0)),
 }  # fmt: skip
 
 
@@ -211,7 +212,7 @@ def test_the_file_names_no_path_of_the_machine_and_no_line_of_the_code(exported)
 
 def test_the_student_itself_is_left_as_it_was(exported):
     model, _ = exported
-    assert model.encoder.config._attn_implementation == "unpadded"
+    assert is_unpadded(model.encoder)
     assert not [name for name, value in model.named_parameters() if not value.requires_grad]
 
 

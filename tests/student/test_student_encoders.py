@@ -116,6 +116,14 @@ def test_an_encoder_that_mixes_tokens_elsewhere_runs_in_groups():
     torch.testing.assert_close(answer, plain * mask[..., None], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_family_is_built_where_there_is_a_gpu(kind, monkeypatch):
+    """Not all have sdpa."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    encoder = new_encoder(CONFIGS[kind])
+    assert is_unpadded(encoder) == (kind != "deberta")
+
+
 def test_a_sequence_is_padded_only_to_the_longest_of_its_group():
     encoder = new_encoder(CONFIGS["bert"]).eval()
     widths = []

@@ -8,10 +8,12 @@ import torch
 from transformers import (
     BertConfig,
     CamembertConfig,
+    MPNetConfig,
     NomicBertConfig,
     XLMRobertaConfig,
 )
 
+import student.unpadded
 from data.readers.empathy_reddit import read_empathy_reddit
 from student.encoders import encode, is_unpadded, load_tokenizer, new_encoder
 from student.unpadded import UNPADDED_TYPES, length_groups, padded_shapes
@@ -109,8 +111,18 @@ def test_no_layer_but_attention_sees_padding():
     assert set(rows.values()) == {5 + 12 + 1 + 9}
 
 
-def test_attention_is_dropped_out_in_training_alone():
-    encoder = new_encoder(BertConfig(**SIZES, hidden_dropout_prob=0.0)).eval()
+def test_the_fused_attention_of_gpus_is_the_plain_one(pair, monkeypatch):
+    _, unpadded = pair
+    ids, _ = batch(LENGTHS["of more than one group"], unpadded.config.pad_token_id)
+    expected = encode(unpadded, ids, LENGTHS["of more than one group"])
+    monkeypatch.setattr(student.unpadded, "_mix_plainly", student.unpadded._mix_fused)
+    states = encode(unpadded, ids, LENGTHS["of more than one group"])
+    torch.testing.assert_close(states, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [BertConfig, MPNetConfig])
+def test_attention_is_dropped_out_in_training_alone(kind):
+    encoder = new_encoder(kind(**SIZES, hidden_dropout_prob=0.0)).eval()
     ids, _ = batch([5, 12], 0)
     still = encode(encoder, ids, [5, 12])
     assert torch.equal(encode(encoder, ids, [5, 12]), still)

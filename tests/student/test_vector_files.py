@@ -44,6 +44,13 @@ def test_line_ends_of_windows_and_spaces_behind_the_values_say_nothing(written):
     np.testing.assert_array_equal(values, [[1, 2], [3, 4]])
 
 
+def test_a_word_may_hold_spaces(written):
+    """As some of the largest of GloVe's files do."""
+    words, values = read_vectors(written("a 1 2\n. . . 3 4\nat name@domain.com 5 6\n"))
+    assert words == ("a", ". . .", "at name@domain.com")
+    np.testing.assert_array_equal(values, [[1, 2], [3, 4], [5, 6]])
+
+
 def test_only_the_first_rows_are_read_where_some_are_asked_for(written):
     path = written(TEXT + "wrong\n")
     words, values = read_vectors(path, 2)

@@ -132,7 +132,7 @@ def test_probabilities_may_be_rounded_to_three_decimals(write):
     [
         ("mine.xls", "'.xls' is no table: give .csv, .tsv, .jsonl or .parquet"),
         ("mine.parquet", "is not a Parquet file"),
-        ("mine.jsonl", "mine.jsonl:1, character 1: not JSON"),
+        ("mine.jsonl", "mine.jsonl:1: is not JSON: Expecting value at character 1"),
     ],
 )
 def test_a_file_of_another_kind_is_refused(write, name, message):

@@ -8,7 +8,7 @@ import pytest
 from scipy.io import wavfile
 
 from data.errors import InputError
-from teachers.speech import check_command, resampled, spoken, to_float
+from teachers.speech import WORKERS, check_command, resampled, spoken, to_float
 
 # Writes a tone of 100 Hz times the length of the text; fails on texts that say so.
 SPEAKER = """
@@ -106,6 +106,16 @@ def test_a_program_that_hangs_is_stopped(waves, monkeypatch):
     monkeypatch.setattr("teachers.speech.PATIENCE", 0.2)
     with pytest.raises(InputError, match=r"row 'a': .* did not end within 0.2 seconds"):
         list(spoken(["so"], ["a"], ("sleep", "5"), waves))
+
+
+def test_texts_that_wait_behind_a_program_that_hangs_are_not_spoken(waves, monkeypatch, tmp_path):
+    monkeypatch.setattr("teachers.speech.PATIENCE", 0.5)
+    program = tmp_path / "hangs"
+    program.write_text(f"#!/bin/sh\necho >> {tmp_path}/started\nexec sleep 5\n")
+    program.chmod(0o755)
+    with pytest.raises(InputError, match="did not end within"):
+        list(spoken(["so"] * 40, list(map(str, range(40))), (str(program), "{wav}"), waves))
+    assert len((tmp_path / "started").read_text()) <= 2 * WORKERS
 
 
 @pytest.mark.parametrize(

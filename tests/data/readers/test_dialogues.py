@@ -6,7 +6,10 @@ import pytest
 
 from data.errors import InputError
 from data.readers.dialogues import MELD_CLASSES, DialogueColumns, read_dialogues, read_meld
+from data.rows import TaskRecords
 from data.sources import Source
+from data.tables import build_table
+from data.tasks import TaskSpec
 
 HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID\n"
 TURNS = HEADER + (
@@ -93,13 +96,19 @@ def test_a_constant_speaker_is_warned_about_and_others_are_not(file, caplog):
 
 def test_bytes_of_windows_1252_become_what_they_were(file):
     path = file(TURNS.replace("What?", "What\u0092s \u0085 that\u0081?"))
-    assert texts(path, 1)[2] == "[S1] What’s \u0085 that?"
+    assert texts(path, 1)[2] == "[S1] What’s that?"
 
 
 def test_an_empty_turn_is_read_with_the_others_and_not_asked_about(file):
     assert texts(file(TURNS.replace("He lost his job.", "  ")), 2) == [
-        "[S1] You look sad.", "[S1] What? [S2]   ", "[S1] Hi!"
+        "[S1] You look sad.", "[S1] What? [S2] ", "[S1] Hi!"
     ]  # fmt: skip
+
+
+def test_what_would_begin_a_turn_does_not_however_it_is_written(file):
+    for mark in ("[S2]", "&#91;S2&#93;", "[s2&#x5d;"):
+        (first, *_) = texts(file(TURNS.replace("You look sad.", f"{mark} hi")), 1)
+        assert first.casefold() == "[s1] (s2) hi"
 
 
 def test_a_table_of_ones_own_is_read_by_its_columns(file):
@@ -159,6 +168,20 @@ def test_the_public_files_are_read_whole(public_data):
         assert len(records) == count
         assert all(record.text.count("[S") <= 5 for record in records)
     assert Counter(record.label for record in records)["neutral"] == 1256
+
+
+def test_the_public_splits_stay_as_they_are_given(public_data):
+    """A short turn that stands in two of them moves, and takes no dialogue along."""
+    files = {split: f"meld/{split}_sent_emo.csv" for split in ("train", "dev", "test")}
+    source = Source(reader="meld", files=files, window=5)
+    task = TaskRecords(TaskSpec("emotion", classes=source.classes), source.records(public_data))
+    table, profiles, overlaps = build_table([task], fractions={"train": 1.0}, seed=0)
+    given = {"train": 9989, "dev": 1109, "test": 2610}
+    moved = profiles["emotion"].moved
+    assert 0 < moved < 100
+    assert set(overlaps.values()) == {0}
+    for split, count in given.items():
+        assert abs(len(table[split]) - count) <= moved
 
 
 def test_the_public_daily_dialogues_are_read_compressed(public_data):

@@ -78,7 +78,8 @@ def test_a_column_that_only_a_later_json_line_lacks_is_placed_there(write):
 
 def test_broken_json_is_named_by_line_and_character(write):
     path = write("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b" "label": 1}\n')
-    with pytest.raises(InputError, match=r"a\.jsonl:2, character 14: not JSON: Expecting ','"):
+    wrong = r"a\.jsonl:2: is not JSON: Expecting ',' delimiter at character 14"
+    with pytest.raises(InputError, match=wrong):
         list(read_table(path, columns=Columns()))
 
 
@@ -86,6 +87,26 @@ def test_broken_json_is_named_by_line_and_character(write):
 def test_a_json_line_that_is_no_object_is_refused(write, line):
     path = write("a.jsonl", line + "\n")
     with pytest.raises(InputError, match=r"a\.jsonl:1: is not a JSON object: write one object"):
+        list(read_table(path, columns=Columns()))
+
+
+@pytest.mark.parametrize("line", ["1" * 5000, "[" * 100_000], ids=["number", "brackets"])
+def test_json_that_python_can_not_read_is_refused(write, line):
+    path = write("a.jsonl", line + "\n")
+    with pytest.raises(InputError, match=r"a\.jsonl:1: is not JSON: a number is too long or"):
+        list(read_table(path, columns=Columns()))
+
+
+def test_a_parquet_file_that_is_damaged_inside_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    strings = pa.array([b"fine", b"\xff"]).view(pa.binary()).cast(pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"text": strings, "label": ["a", "b"]}), path)
+    with pytest.raises(InputError, match=r"a\.parquet: a string behind row 0 is not UTF-8"):
+        list(read_table(path, columns=Columns()))
+    pq.write_table(pa.table({"text": ["some words"] * 9000, "label": ["a"] * 9000}), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + b"\xff" * 60 + whole[64:])
+    with pytest.raises(InputError, match=r"a\.parquet: can't be read behind row 0"):
         list(read_table(path, columns=Columns()))
 
 

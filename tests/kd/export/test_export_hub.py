@@ -8,6 +8,7 @@ import pytest
 import torch
 from httpx2 import ConnectError
 from huggingface_hub import HfApi
+from transformers import BertConfig
 
 from data.errors import InputError
 from kd.cli import main
@@ -91,6 +92,9 @@ def test_what_was_uploaded_loads_by_its_name(exported, monkeypatch, tmp_path):
         loaded = StudentModel.from_pretrained("me/mine", cache_dir=tmp_path, token="hf_stub")
         with pytest.raises(InputError, match=r"me/other.*can't be loaded"):
             StudentModel.from_pretrained("me/other", cache_dir=tmp_path)
+        server.files["config.json"] = BertConfig().to_json_string().encode()
+        with pytest.raises(InputError, match="me/mine: holds no student"):
+            StudentModel.from_pretrained("me/mine", cache_dir=tmp_path / "new")
     expected = StudentModel.from_pretrained(exported[0]).state_dict()
     assert loaded.state_dict().keys() == expected.keys()
     for name, value in loaded.state_dict().items():
