@@ -35,7 +35,9 @@ class Splits(Settings):
 
     train: float = Field(0.7, gt=0, lt=1)
     dev: float = Field(0.1, gt=0, lt=1)
-    test: float = Field(0.2, gt=0, lt=1)
+    test: float = Field(
+        0.2, ge=0, lt=1, description="0 where a file of its own holds the test rows"
+    )
 
     @model_validator(mode="after")
     def _sum(self) -> "Splits":
@@ -44,8 +46,9 @@ class Splits(Settings):
         return self
 
     def fractions(self) -> dict[Split, float]:
-        """split → share."""
-        return {"train": self.train, "dev": self.dev, "test": self.test}
+        """split → share, of those that get one."""
+        shares: dict[Split, float] = {"train": self.train, "dev": self.dev, "test": self.test}
+        return {split: share for split, share in shares.items() if share}
 
 
 class Data(Settings):

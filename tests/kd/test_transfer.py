@@ -1,18 +1,22 @@
 """Tests of kd.transfer: rows that differ in one thing, all scored on the target's test rows."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from data.tables import gold_of
 from kd.cli import main
 from kd.config_file import differences, load_config
+from kd.run_folder import RunFolder
 from kd.transfer import transfer_configs
 from kd.transfer_command import named_encoders
 from student.masked_words import load_masked_word_model
 from tests.running import kd
 
+ROOT = Path(__file__).resolve().parents[2]
 ROWS = ("source-only", "pretrain-other", "target-only")
 
 
@@ -149,3 +153,31 @@ def test_mistakes_are_told_by_name(place, tmp_path, capsys):
 
 def test_encoders_are_named_in_their_order():
     assert list(named_encoders(["b=x", "a=y=z"]).items()) == [("b", "x"), ("a", "y=z")]
+
+
+def test_the_papers_pair_has_one_task_and_the_targets_test_rows(tmp_path, tiny_encoder):
+    """Essays make train and dev alone, whose labels are those of the tweets."""
+    for folder in ("newsemp", "twittemp"):
+        (tmp_path / folder).mkdir()
+    essays = [f"r{n},3,3,{n % 2},0,an essay of {n} words" for n in range(40)]
+    header = "response_id,empathy,distress,empathy_bin,distress_bin,essay"
+    (tmp_path / "newsemp" / "messages.csv").write_text("\n".join([header, *essays]) + "\n")
+    for split in ("train", "dev", "test"):
+        tweets = [f"{split} tweet {n}\t{n % 3}" for n in range(6)]
+        (tmp_path / "twittemp" / f"{split}.tsv").write_text(
+            "\n".join(["text\tlabel", *tweets]) + "\n"
+        )
+    source, target = (
+        load_config(ROOT / "configs" / f"{name}.yaml", [f"data.root={tmp_path}"])
+        for name in ("newsemp_to_twittemp", "twittemp")
+    )
+    assert source.specs == target.specs
+    assert tuple(transfer_configs(source, target, {})) == ("source-only", "target-only")
+    kd("data", ROOT / "configs" / "newsemp_to_twittemp.yaml", "--runs", tmp_path / "runs",
+       f"data.root={tmp_path}")  # fmt: skip
+    table, _ = RunFolder(tmp_path / "runs" / source.name).load_splits()
+    assert sorted(table["test"]["text"]) == [f"test tweet {n}" for n in range(6)]
+    assert (len(table["train"]), len(table["dev"])) == (36, 4)
+    gold = gold_of(table["test"], "empathy").argmax(axis=1).tolist()
+    expected = {f"test tweet {n}": int(n % 3 > 0) for n in range(6)}
+    assert gold == [expected[text] for text in table["test"]["text"]]
