@@ -17,10 +17,10 @@ from transformers.models.mpnet import modeling_mpnet
 from student.unpadded import Layout, attend
 
 
-class MPNetSelfAttention(modeling_mpnet.MPNetSelfAttention):  # type: ignore[misc]
+class MPNetSelfAttention(modeling_mpnet.MPNetSelfAttention):
     """Attention that takes a layout where its layer passes the mask on."""
 
-    def forward(
+    def forward(  # type: ignore[override]
         self,
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | Layout | None = None,
@@ -50,13 +50,13 @@ class MPNetSelfAttention(modeling_mpnet.MPNetSelfAttention):  # type: ignore[mis
         return (self.o(mixed.flatten(2)),)
 
 
-class MPNetModel(modeling_mpnet.MPNetModel):  # type: ignore[misc]
+class MPNetModel(modeling_mpnet.MPNetModel):
     """MPNet that can be given a layout; named as transformers' own, which its config.json says."""
 
     def __init__(self, config: MPNetConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config, add_pooling_layer)
         for layer in self.encoder.layer:
-            layer.attention.attn = MPNetSelfAttention(config)
+            layer.attention.attn = MPNetSelfAttention(config)  # type: ignore[union-attr]
         self.post_init()
 
     def forward(self, *arguments: Any, layout: Layout | None = None, **inputs: Any) -> Any:
