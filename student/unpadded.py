@@ -124,14 +124,12 @@ def attend(
             keep = keep & near | ~keep.transpose(-1, -2)
         q, k, v = (states.unflatten(0, shape).transpose(1, 2) for states in padded)
         local = None if bias is None else bias[..., : shape[1], : shape[1]].to(q.dtype)
-        # Training on a CPU, the plain one is faster than sdpa.
-        mix = _mix_fused if query.is_cuda else _mix_plainly
-        mixed = mix(q, k, v, keep, local, dropout, scaling)
+        mixed = _mix(q, k, v, keep, local, dropout, scaling, fused=query.is_cuda)
         pieces.append(mixed.transpose(1, 2).flatten(0, 1))  # (n * longest, A, D)
     return torch.cat(pieces).index_select(0, layout.places)[None], None
 
 
-def _mix_fused(
+def _mix(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -139,24 +137,18 @@ def _mix_fused(
     bias: torch.Tensor | None,
     dropout: float,
     scaling: float,
+    *,
+    fused: bool,
 ) -> torch.Tensor:
-    """Values (n, A, L, D) of a group, mixed where keep (n, 1, 1 or L, L) says so, by sdpa."""
-    mask = keep if bias is None else torch.where(keep, bias, -torch.inf)
-    return nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling
-    )
+    """Values (n, A, L, D) of a group, mixed where keep (n, 1, 1 or L, L) says so.
 
-
-def _mix_plainly(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    keep: torch.Tensor,
-    bias: torch.Tensor | None,
-    dropout: float,
-    scaling: float,
-) -> torch.Tensor:
-    """The same, operation by operation."""
+    fused: by sdpa, else operation by operation, which is faster in training on a CPU.
+    """
+    if fused:
+        mask = keep if bias is None else torch.where(keep, bias, -torch.inf)
+        return nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling
+        )
     scores = (query * scaling) @ key.transpose(-1, -2)
     if bias is not None:
         scores = scores + bias
