@@ -113,7 +113,7 @@ def study(
         show.print_study(out, scores)
         if loaded.study.arms:
             tables = study_tables(loaded, folder, scores)
-            write_study_tables(loaded, folder, tables)
+            write_study_tables(loaded, folder.path / "study", tables)
             show.print_study_tables(out, loaded, tables)
             out.print(f"tables: {folder.path / 'study'}", markup=False)
         if (folder.student / "model.safetensors").is_file():

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from data.cleaning import fault_of
 from data.errors import InputError
 from data.lexicon import folded, whole_words
 from data.normalization import PLACEHOLDERS, read_text
-from data.readers.texts import TEXT_COLUMNS, RejectedRow, TextRow, form_of, read_texts
+from data.readers.texts import TEXT_COLUMNS, RejectedRow, TextRow, fault_in, form_of, read_texts
 from data.rows import row_id
 from kd.atomic import new_file
 
@@ -56,13 +55,10 @@ class Filter:
         """The id and the normalised text of a row that is to be kept."""
         counts = self.counts
         counts.read += 1
-        fault = row.reason if isinstance(row, RejectedRow) else fault_of(row.text)
+        fault = fault_in(path, row)
         if isinstance(row, RejectedRow) or fault is not None:
             counts.rejected += 1
-            subject = "" if isinstance(row, RejectedRow) else "the text "
-            counts.first_rejected = (
-                counts.first_rejected or f"{path}, row {row.number}: {subject}{fault}"
-            )
+            counts.first_rejected = counts.first_rejected or fault
             return None
         text = read_text(row.text, normalized=True).text
         searched = folded(PLACEHOLDER.sub(" ", text))

@@ -9,11 +9,11 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from data.cleaning import clean, fault_of
+from data.cleaning import clean
 from data.encoding import EncodedTable, encode_table
 from data.errors import InputError
 from data.masking import Masking, pieces_of
-from data.readers.texts import TEXT_COLUMNS, RejectedRow, TextRow, form_of, read_texts
+from data.readers.texts import TEXT_COLUMNS, RejectedRow, TextRow, fault_in, form_of, read_texts
 from data.sources import PLAIN_READERS
 
 HELD_OUT = 0.05
@@ -62,12 +62,10 @@ def read_corpus(
         rows = _records(path, reader) if reader else read_texts(path, form_of(path), columns)
         for row in tqdm(rows, desc=path.name, unit=" rows", disable=None, delay=2, leave=False):
             found.read += 1
-            fault = row.reason if isinstance(row, RejectedRow) else fault_of(row.text)
+            fault = fault_in(path, row)
             if isinstance(row, RejectedRow) or fault is not None:
                 found.rejected += 1
-                subject = "" if isinstance(row, RejectedRow) else "the text "
-                place = f"{path}, row {row.number}: {subject}{fault}"
-                found.first_rejected = found.first_rejected or place
+                found.first_rejected = found.first_rejected or fault
                 continue
             text = clean(row.text).text
             if not text:

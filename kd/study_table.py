@@ -8,15 +8,17 @@ import csv
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data.errors import InputError
 from data.tasks import TaskSpec
 from kd.atomic import new_file, write_text
 from kd.config import Config, Published
 from kd.evaluation import baseline_scores
-from kd.prediction_files import read_predictions
+from kd.prediction_files import Labels, read_predictions
 from kd.report.wording import chance, number, spread, with_interval
 from kd.run_folder import RunFolder
 from kd.statistics import Comparison, Spread, compare_macro_f1, holm
@@ -113,12 +115,24 @@ def _compare(
     shared = {score.seed for score in first} & {score.seed for score in second}
     if not shared:
         return None
-    sides = []
-    for side in (first, second):
-        found = [read_predictions(one.predictions, spec) for one in side if one.seed in shared]
-        gold = found[0][1]
-        sides.append(np.stack([answers.predicted for _, _, answers in found]))
+    ids, gold, _ = read_predictions(first[0].predictions, spec)
+    sides = [
+        np.stack([_predicted(one, spec, ids) for one in side if one.seed in shared])
+        for side in (first, second)
+    ]
     return compare_macro_f1(gold, sides[0], sides[1], len(spec.classes), seed=seed)
+
+
+def _predicted(score: StudyScore, spec: TaskSpec, ids: Sequence[str]) -> Labels:
+    """The answers to the rows of these ids, in their order.
+
+    Raises InputError when the student was scored on others.
+    """
+    own, _, answers = read_predictions(score.predictions, spec)
+    places = {name: place for place, name in enumerate(own)}
+    if places.keys() != set(ids):
+        raise InputError(f"{score.predictions}: holds other rows than those of the arm beside it")
+    return answers.predicted[[places[name] for name in ids]]
 
 
 def _row(arm: str, spec: TaskSpec, scores: Sequence[dict[str, Any]], *, seeds: int) -> ArmRow:
@@ -266,8 +280,8 @@ def notes(rows: Sequence[ArmRow]) -> list[str]:
     return found
 
 
-def write_study_tables(config: Config, run: RunFolder, tables: dict[str, list[ArmRow]]) -> None:
-    """Write study/table-TASK.md, to be read, and study/table-TASK.csv, which holds the numbers."""
+def write_study_tables(config: Config, folder: Path, tables: dict[str, list[ArmRow]]) -> None:
+    """Write table-TASK.md, to be read, and table-TASK.csv, which holds the numbers."""
     for spec in config.specs:
         if spec.name not in tables:
             continue
@@ -276,7 +290,7 @@ def write_study_tables(config: Config, run: RunFolder, tables: dict[str, list[Ar
         for group in columns(rows, spec, config.study.against):
             named |= group
         lines = [list(named), *map(list, zip(*named.values(), strict=True))]
-        place = run.path / "study" / f"table-{spec.name}"
+        place = folder / f"table-{spec.name}"
         text = [f"| {' | '.join(line)} |" for line in (lines[0], ["---"] * len(named), *lines[1:])]
         write_text(place.with_suffix(".md"), "\n".join([*text, "", *notes(rows)]) + "\n")
         with (

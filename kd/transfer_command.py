@@ -9,9 +9,12 @@ import typer
 from data.errors import InputError
 from kd import show
 from kd.cli_options import ConfigFile, Overrides, Overwrite, Runs, out, say
+from kd.config import Study
 from kd.config_file import load_config
 from kd.hardware import by_main_process, describe_processes, processes
-from kd.transfer import run_transfer, transfer_configs
+from kd.run_folder import RunFolder
+from kd.study_table import study_tables, write_study_tables
+from kd.transfer import SOURCE, run_transfer, transfer_configs
 
 
 def transfer(
@@ -41,6 +44,12 @@ def transfer(
     scores = run_transfer(configs, runs, seeds, overwrite=overwrite, say=say)
     if processes().is_main_process:
         show.print_study(out, scores)
+        run = RunFolder(runs / source.name)
+        compared = source.model_copy(update={"study": Study.model_construct(against=SOURCE)})
+        tables = study_tables(compared, run, scores)
+        write_study_tables(compared, run.path / "transfer", tables)
+        show.print_study_tables(out, compared, tables)
+        out.print(f"tables: {run.path / 'transfer'}", markup=False)
 
 
 def named_encoders(pairs: tuple[str, ...] | list[str]) -> dict[str, str]:

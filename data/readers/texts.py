@@ -74,6 +74,14 @@ class RejectedRow:
     reason: str
 
 
+def fault_in(path: Path, row: TextRow | RejectedRow) -> str | None:
+    """Where and why a row of a file can't be read, without its text; None of a good one."""
+    if isinstance(row, RejectedRow):
+        return f"{path}, row {row.number}: {row.reason}"
+    fault = fault_of(row.text)
+    return None if fault is None else f"{path}, row {row.number}: the text {fault}"
+
+
 Columns = tuple[str, ...]
 # A row's line and its cells by column, or what is wrong with it.
 Cells = Mapping[str, Any] | str

@@ -234,6 +234,24 @@ def test_arms_are_compared_on_the_seeds_that_both_have(studied):
     assert found.difference.second.value == pytest.approx(of_13["wide"])
 
 
+def test_arms_are_compared_row_by_row_whatever_the_order_of_their_files(studied, tmp_path):
+    """As of two tables of kd transfer."""
+    config, run = studied
+    scores = [s for s in study_scores(run) if (s.split, s.task) == ("test", "mood")]
+    scores = [s for s in scores if s.seed == 13]
+    head, *lines = scores[1].predictions.read_text().splitlines()
+    turned = replace(scores[1], folder=RunFolder(tmp_path))
+    turned.predictions.parent.mkdir()
+    turned.predictions.write_text("\n".join([head, *reversed(lines)]))
+    expected, found = (
+        study_tables(config, run, [scores[0], second])["mood"][-1] for second in (scores[1], turned)
+    )
+    assert found.difference == expected.difference
+    turned.predictions.write_text("\n".join([head, *lines[1:]]))
+    with pytest.raises(InputError, match="holds other rows"):
+        study_tables(config, run, [scores[0], turned])
+
+
 def test_a_student_of_other_soft_targets_or_encoders_is_left_out(studied, monkeypatch):
     _, run = studied
     key = study.student_key

@@ -1,5 +1,6 @@
 """Tests of kd.transfer: rows that differ in one thing, all scored on the target's test rows."""
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -119,9 +120,16 @@ def test_the_table_has_a_column_a_row_and_a_second_start_skips_all(finished, pla
     kd(*arguments(place, finished))
     lines = capsys.readouterr().out.splitlines()
     assert all("unchanged, skipped" in line for line in lines[1:9])
-    assert lines[-2].split() == ["task", *(part for row in ROWS for part in (row, "(2)"))]
-    assert lines[-1].split()[0] == "mood"
-    assert lines[-1].count("±") == 3
+    head = lines.index("mood") - 2
+    assert lines[head].split() == ["task", *(part for row in ROWS for part in (row, "(2)"))]
+    assert lines[head + 1].split()[0] == "mood"
+    assert lines[head + 1].count("±") == 3
+    with (finished / "source" / "transfer" / "table-mood.csv").open(newline="") as file:
+        table = {line["arm"]: line for line in csv.DictReader(file)}
+    assert list(table) == ["constant", "TF-IDF", *ROWS]
+    assert [bool(line["difference"]) for line in table.values()] == [False] * 3 + [True] * 2
+    first, last = (float(table[row]["macro_f1"]) for row in ROWS[::2])
+    assert float(table[ROWS[2]]["difference"]) == pytest.approx(last - first)
 
 
 def test_mistakes_are_told_by_name(place, tmp_path, capsys):
