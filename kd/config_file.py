@@ -80,13 +80,23 @@ def dump_config(config: Config) -> str:
 
 
 def changes(first: Any, second: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """The dotted keys whose values differ between two nested mappings, with both values."""
+    """The dotted keys whose values differ between two nested mappings, with both values.
+
+    Lists of mappings are compared place by place: tasks.mood.sources[0].reader.
+    """
     if isinstance(first, dict) and isinstance(second, dict):
         found = []
         for key in [*first, *(key for key in second if key not in first)]:
             found += changes(first.get(key), second.get(key), f"{path}.{key}" if path else key)
         return found
+    if _lists_mappings(first) and _lists_mappings(second) and len(first) == len(second):
+        pairs = enumerate(zip(first, second, strict=True))
+        return [found for n, (a, b) in pairs for found in changes(a, b, f"{path}[{n}]")]
     return [] if first == second else [(path, first, second)]
+
+
+def _lists_mappings(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(one, dict) for one in value)
 
 
 def differences(first: Any, second: Any, path: str = "") -> list[str]:

@@ -124,8 +124,11 @@ class RunFolder:
             raise InputError(f"{self.path}: can't be written to: {error.strerror}") from None
 
     def check(self, config: Config) -> None:
-        """Raise InputError when another config made the folder, naming the keys that differ."""
-        if not self.config.is_file():
+        """Raise InputError when another config made the folder, naming the keys that differ.
+
+        A folder in which nothing is made yet, as after a mistake in the config, is anybody's.
+        """
+        if not self.config.is_file() or [*self.path.iterdir()] == [self.config]:
             return
         there = _with_defaults(yaml.safe_load(self.config.read_text(encoding="utf-8")))
         here = config.model_dump(mode="json")

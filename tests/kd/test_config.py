@@ -303,6 +303,16 @@ def test_a_key_that_only_one_side_has_is_a_difference():
     ]
 
 
+def test_lists_of_mappings_are_compared_place_by_place():
+    first = {"sources": [{"reader": "xed", "files": "a"}, {"reader": "sst2", "files": "b"}]}
+    second = {"sources": [{"reader": "xed", "files": "a"}, {"reader": "sst2", "files": "c"}]}
+    assert differences(first, second) == ["sources[1].files is 'b' there and 'c' here"]
+    second["sources"].pop()
+    assert differences(first, second)[0].startswith("sources is [{")
+    assert differences({"a": [1, 2]}, {"a": [1, 3]}) == ["a is [1, 2] there and [1, 3] here"]
+    assert differences({"a": []}, {"a": []}) == []
+
+
 def test_every_setting_but_groups_and_choices_has_a_default(load):
     """A config of a run is three lines, not fifty."""
     required = [name for name, field in Config.model_fields.items() if field.is_required()]

@@ -44,6 +44,7 @@ def test_opening_writes_the_resolved_config_and_opening_again_is_fine(run):
 
 def test_a_folder_of_another_config_is_refused_with_the_keys_that_differ(run):
     run.open(config_of())
+    run.splits.mkdir()
     before = run.config.read_text()
     expected = r"was made with another config: seed is 13 there and 4 here: give name=… .*--overwr"
     with pytest.raises(InputError, match=expected):
@@ -59,14 +60,22 @@ def test_settings_that_no_result_depends_on_may_change(run):
 
 def test_many_differing_keys_are_cut_to_three(run):
     run.open(config_of())
+    run.splits.mkdir()
     training = {"epochs": 9, "warmup": 0.3, "clip": 2, "patience": 7}
     with pytest.raises(InputError, match=r"epochs is .*warmup is .*clip is .* …: give name") as e:
         run.open(config_of(training=training))
     assert "patience" not in str(e.value)
 
 
+def test_a_folder_in_which_nothing_is_made_takes_another_config(run):
+    run.open(config_of())
+    run.open(config_of(seed=4))
+    assert yaml.safe_load(run.config.read_text())["seed"] == 4
+
+
 def test_overwrite_lets_the_new_config_take_the_folder_over(run):
     run.open(config_of())
+    run.splits.mkdir()
     run.open(config_of(seed=4), overwrite=True)
     assert yaml.safe_load(run.config.read_text())["seed"] == 4
     with pytest.raises(InputError, match="seed is 4 there and 13 here"):
@@ -75,6 +84,7 @@ def test_overwrite_lets_the_new_config_take_the_folder_over(run):
 
 def test_a_run_of_an_older_version_goes_on_with_the_defaults_of_newer_keys(run):
     run.open(config_of())
+    run.splits.mkdir()
     there = yaml.safe_load(run.config.read_text())
     del there["training"]["kl_weight"]
     run.config.write_text(yaml.safe_dump(there))

@@ -111,8 +111,8 @@ def test_a_row_differs_from_source_only_in_one_thing(place):
     adapted["student"]["encoder"] = source.student.encoder
     assert adapted == source.model_dump()
     found = differences(source.model_dump(), configs["target-only"].model_dump())
-    files = "tasks.mood.sources"
-    assert [line.split()[0] for line in found] == ["name", "data.root", files, "tasks.mood.limit"]
+    files = [f"tasks.mood.sources[0].files.{split}" for split in ("train", "dev")]
+    assert [line.split()[0] for line in found] == ["name", "data.root", *files, "tasks.mood.limit"]
     assert configs["target-only"].tasks["mood"].sources == target.tasks["mood"].sources
 
 
