@@ -19,6 +19,7 @@ from kd.atomic import new_file, write_text
 from kd.config import Config, Published
 from kd.evaluation import baseline_scores
 from kd.prediction_files import Labels, read_predictions
+from kd.report.answers import read_run
 from kd.report.wording import chance, number, spread, with_interval
 from kd.run_folder import RunFolder
 from kd.statistics import Comparison, Spread, compare_macro_f1, holm
@@ -34,10 +35,10 @@ ROUNDED = 0.02
 class ArmRow:
     """A line of the table.
 
-    seeds: 0 of a baseline. last: precision, recall and F1 of the last class, if there are two.
-    token_f1: of rationales, on rows of a level above the lowest; legacy_f1: by the rules of Sharma
-    et al. (2020), where others report that, of `constant` with every token marked. confusions: a
-    matrix a seed, gold class by predicted class.
+    seeds: 0 of a baseline and of the teachers. last: precision, recall and F1 of the last class, if
+    there are two. token_f1: of rationales, on rows of a level above the lowest; legacy_f1: by the
+    rules of Sharma et al. (2020), where others report that, of `constant` with every token marked.
+    confusions: a matrix a seed, gold class by predicted class.
 
     difference: from the arm that all are compared with, over test rows, the seeds' scores averaged;
     p_value: its p, corrected for the number of arms (Holm).
@@ -61,17 +62,30 @@ class ArmRow:
 def study_tables(
     config: Config, run: RunFolder, scores: Sequence[StudyScore]
 ) -> dict[str, list[ArmRow]]:
-    """task → its baselines and arms on test. Tasks of regression have no such table."""
+    """task → its baselines, teachers and arms on test. Tasks of regression have no such table."""
     found = {}
     table, _ = run.load_splits()
+    taught = _teachers_scores(run)
     for spec in config.specs:
         shown = [s for s in scores if s.split == "test" and s.task == spec.name]
         if spec.kind == "classification" and config.study.task in (None, spec.name) and shown:
             baselines = baseline_scores(spec, table["train"], table["test"], config.seed)
             rows = [_row(name, spec, [baselines[key]], seeds=0) for key, name in BASELINES.items()]
             rows[0] = replace(rows[0], legacy_f1=_all_marked(shown))
+            if spec.name in taught:
+                rows.append(_row("teacher", spec, [taught[spec.name]], seeds=0))
             found[spec.name] = rows + _arm_rows(config, spec, shown)
     return found
+
+
+def _teachers_scores(run: RunFolder) -> dict[str, dict[str, Any]]:
+    """task → what its teachers come to together, where kd evaluate has scored them."""
+    try:
+        tasks = read_run(run.path).metrics["tasks"]
+    except InputError:  # a study needs no student of the run's own
+        return {}
+    tests = {task: found["test"] for task, found in tasks.items()}
+    return {task: models["teacher"] for task, models in tests.items() if "teacher" in models}
 
 
 def _all_marked(scores: Sequence[StudyScore]) -> Spread | None:

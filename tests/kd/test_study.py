@@ -16,6 +16,7 @@ from kd.run_folder import RunFolder
 from kd.stages import distill
 from kd.stages.distill import distill_stage, student_key
 from kd.study import ARMS, named_arms, study_scores, trainings
+from kd.study_table import study_tables
 from student.model import StudentModel
 from tests.running import kd
 
@@ -308,3 +309,13 @@ def test_a_study_that_was_killed_goes_on_where_it_was(whole, place, tmp_path, mo
     for names in (("single", "seed-13", task) for task in TASKS):
         assert are_equal(weights(run, *names), weights(whole[0], *names))
     assert are_equal(weights(run, "multi", "seed-13"), weights(whole[0], "multi", "seed-13"))
+
+
+def test_the_tables_show_the_teachers_as_long_as_they_are_scored(copied):
+    config, scores = load_config(copied.config), study_scores(copied)
+    rows = {row.arm: row for row in study_tables(config, copied, scores)["mood"]}
+    assert list(rows)[:3] == ["constant", "TF-IDF", "teacher"]
+    found = json.loads(copied.metrics.read_text())["tasks"]["mood"]["test"]["teacher"]
+    assert (rows["teacher"].seeds, rows["teacher"].accuracy.mean) == (0, found["accuracy"])
+    copied.metrics.unlink()
+    assert "teacher" not in {row.arm for row in study_tables(config, copied, scores)["mood"]}
