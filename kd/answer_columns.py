@@ -7,7 +7,7 @@ from data.errors import InputError
 from data.readers.empathy_reddit import LEVELS
 from data.readers.texts import TextRow
 from data.tasks import TaskSpec
-from student.predictor import Answer, Prediction, Rejection
+from student.predictions import Answer, Prediction, Rejection
 
 Value = str | int | float | None
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from torch import nn
 
 from data.plan import Sampling
 from data.rows import NoRationale
@@ -13,8 +12,8 @@ from data.tasks import Kind, TaskSpec
 from kd.annealing import ScheduleName
 from kd.answer_columns import own_columns
 from kd.config_problems import nearest, sentences
-from student.heads import HeadKind, Pooling
-from student.word_encoders import below
+from student.head_names import TAKEN, HeadKind, Pooling
+from student.word_names import below
 from teachers.speech import ESPEAK, WAV
 
 EMBEDDED = "embedded"
@@ -468,7 +467,7 @@ class Config(Settings):
         for name, task in self.tasks.items():
             if not name.isidentifier():
                 raise ValueError(f"task {name!r}: use letters, digits and _ in a task's name")
-            if hasattr(nn.ModuleDict(), name):
+            if name in TAKEN or name.startswith("_"):
                 raise ValueError(f"task {name!r}: torch keeps this word to itself: add to the name")
             try:
                 task.spec(name)

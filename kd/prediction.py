@@ -18,7 +18,8 @@ from kd.answer_columns import Columns, Value, legacy_columns, own_columns
 from kd.answer_file import open_answers
 from kd.answer_forms import REJECTED_HEADER, answer_bytes, header_bytes, rejected_bytes
 from kd.run_folder import content_key, model_files
-from student.predictor import Predictor, Rejection, in_windows, model_folder
+from student.predictions import Rejection
+from student.predictor import Predictor, in_windows, model_folder
 
 Row = TextRow | RejectedRow
 Source = Path | BinaryIO

@@ -17,7 +17,7 @@ from kd.selfcheck import Check
 from kd.statistics import Spread
 from kd.study import StudyScore
 from kd.study_table import ArmRow, columns, notes
-from student.predictor import Prediction
+from student.predictions import Prediction
 
 
 def print_profile(out: Console, profile: Mapping[str, Any]) -> None:

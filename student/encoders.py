@@ -31,7 +31,8 @@ from student.audio import AST_TYPE, AUDIO_TYPE
 from student.dialogue import DIALOGUE_TYPE, DialogueConfig, on_sentences
 from student.mpnet import MPNetModel
 from student.unpadded import GROUP_SIZE, UNPADDED, UNPADDED_TYPES, encode_unpadded, length_groups
-from student.word_encoders import named_vectors, new_word_encoder, new_word_tokenizer, word_config
+from student.word_encoders import new_word_encoder, new_word_tokenizer, word_config
+from student.word_names import named_vectors
 from student.word_vectors import WORD_VECTORS_TYPE
 
 # Encoders that a Python package carries, found without the hub once the package is installed.

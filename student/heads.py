@@ -4,13 +4,11 @@ Letters: B = rows, L = tokens, H = hidden size, C = classes.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import nn
 
-Pooling = Literal["cls", "mean", "attention", "max", "last", "flat"]
-HeadKind = Literal["linear", "two_layer"]
+from student.head_names import HeadKind, Pooling
 
 
 class TaskHead(nn.Module):

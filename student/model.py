@@ -22,7 +22,8 @@ from data.tasks import TaskSpec, save_tasks
 from student.attention import new_attention
 from student.dropout import replace_dropout
 from student.encoders import STUDENT_TYPE, encode, layer_list, new_encoder, set_dropout
-from student.heads import HeadKind, Pooling, TaskHead
+from student.head_names import HeadKind, Pooling
+from student.heads import TaskHead
 
 
 class StudentConfig(PreTrainedConfig):

@@ -4,7 +4,6 @@ Letters: N = texts, C = classes, T = tokens of all texts together.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
@@ -24,48 +23,13 @@ from data.text_encoding import encode_texts
 from student.encoders import load_tokenizer
 from student.inference import RATIONALE_THRESHOLD, compute_logits
 from student.model import StudentModel
+from student.predictions import Answer, Prediction, Rationale, Rejection
 
 # What is held in memory at one time, whichever is reached first.
 WINDOW_ROWS = 4096
 WINDOW_CHARACTERS = 2_000_000
 
 Row = TypeVar("Row")
-
-
-@dataclass(frozen=True)
-class Rationale:
-    """A part of the given text: text[start:end] == the words."""
-
-    start: int
-    end: int
-    words: str
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One task's answer for one text.
-
-    `label` is a class name, or a number on its scale for a regression task; `probabilities` is
-    class → chance, empty for regression; `rationale` is empty where the task has none or the model
-    quotes none.
-    `token_labels` is 1 for each token that the model quotes, 0 for each other that it read,
-    special ones included; empty where the task has no rationale.
-    """
-
-    label: str | float
-    probabilities: dict[str, float]
-    rationale: tuple[Rationale, ...] = ()
-    token_labels: bytes = b""
-
-
-Answer = dict[str, Prediction]  # by task
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """Why a text has no answer."""
-
-    reason: str
 
 
 class Predictor:

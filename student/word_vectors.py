@@ -7,7 +7,7 @@ As encoders of transformers they are trained, saved, loaded and asked like any o
 Letters: B = rows, L = tokens, E = values of a vector, H = hidden size.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +15,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-Kind = Literal["cnn", "lstm", "bilstm", "conv_lstm", "mlp"]
+from student.word_names import Kind
+
 WORD_VECTORS_TYPE = "kd_word_vectors"
 RECURRENT: tuple[Kind, ...] = ("lstm", "bilstm", "conv_lstm")
 # Hidden size of an LSTM, in each direction (Hosseini & Caragea 2021).

@@ -6,7 +6,7 @@ from dataclasses import replace
 from data.tasks import TaskSpec
 from student.audio import on_clips
 from student.encoders import load_encoder, set_dropout
-from student.heads import HeadKind, Pooling
+from student.head_names import HeadKind, Pooling
 from student.model import StudentModel, new_student
 
 

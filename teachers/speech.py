@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.io import wavfile
 
 from data.errors import InputError
 
@@ -80,6 +79,8 @@ def _run(command: Sequence[str], text: str, path: Path) -> str | None:
 
 
 def _read(path: Path, name: str) -> Clip:
+    from scipy.io import wavfile  # a config, which names a speaker, need not wait for it
+
     try:
         with warnings.catch_warnings():
             # A header written before the length was known, or chunks that hold no sound.

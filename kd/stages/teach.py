@@ -37,7 +37,7 @@ from student.encoders import (
     sentence_encoder,
 )
 from student.model import StudentModel
-from student.word_encoders import named_vectors
+from student.word_names import named_vectors
 
 
 def teach_stage(config: Config, run: RunFolder) -> list[str]:

@@ -11,7 +11,7 @@ from data.readers.texts import TextRow
 from data.tasks import TaskSpec
 from kd.answer_columns import MECHANISMS, legacy_columns, own_columns
 from kd.answer_forms import answer_bytes, header_bytes
-from student.predictor import Prediction, Rationale, Rejection
+from student.predictions import Prediction, Rationale, Rejection
 
 LEVELS = ("none", "weak", "strong")
 SPECS = [

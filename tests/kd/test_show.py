@@ -9,7 +9,7 @@ from rich.console import Console
 from kd.run_folder import RunFolder
 from kd.show import print_prediction, print_profile, print_results, print_study
 from kd.study import StudyScore
-from student.predictor import Prediction, Rationale
+from student.predictions import Prediction, Rationale
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from data.errors import InputError
 from data.tasks import TaskSpec
 from student import predictor as module
-from student.predictor import Predictor, Rejection, in_windows
+from student.predictions import Rejection
+from student.predictor import Predictor, in_windows
 
 EMPATHY = TaskSpec("empathy", classes=("none", "weak"), has_context=True, has_rationale=True)
 MOOD = TaskSpec("mood", classes=("sad", "glad"))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from student.head_names import TAKEN
 from student.heads import TaskHead
 
 POOLINGS = ["cls", "mean", "attention", "max", "last", "flat"]
@@ -132,3 +133,8 @@ def test_a_head_has_only_the_parameters_it_uses(pooling):
         label, tokens = head(states(2, 5, 4), torch.ones(2, 5))
         (label.sum() + tokens.sum()).backward()
         assert [name for name, value in head.named_parameters() if value.grad is None] == []
+
+
+def test_the_words_that_torch_keeps_to_itself_are_written_down():
+    words = {word for word in dir(nn.ModuleDict()) if word.isidentifier()}
+    assert {word for word in words if not word.startswith("_")} == TAKEN

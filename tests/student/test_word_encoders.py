@@ -11,7 +11,7 @@ from datasets import Dataset
 from data.encoding import encode_table
 from data.errors import InputError
 from student.encoders import check_length, load_encoder, load_encoder_config, load_tokenizer
-from student.word_encoders import KINDS, NamedVectors, below, named_vectors
+from student.word_names import KINDS, NamedVectors, below, named_vectors
 
 
 @pytest.fixture

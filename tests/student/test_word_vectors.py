@@ -16,7 +16,7 @@ from student.model import StudentModel, new_student
 from student.onnx_export import write_graph
 from student.onnx_inference import compute_onnx_logits
 from student.shrinking import feed_forward_of, keep_layers, keep_pieces
-from student.word_encoders import KINDS
+from student.word_names import KINDS
 from student.word_vectors import RECURRENT, Convolution, Recurrence, WordVectorConfig
 
 EMPATHY = TaskSpec("empathy", classes=("none", "weak"), has_context=True, has_rationale=True)

@@ -10,7 +10,8 @@ from tokenizers import Tokenizer
 from data.cleaning import clean
 from data.rationales import spans_of_tokens
 from kd.page.build import make_page
-from student.predictor import Predictor, Rejection
+from student.predictions import Rejection
+from student.predictor import Predictor
 
 POST = "i lost my job today and i feel like a failure"
 REPLY = "I am so sorry, that must be very hard. What did they say to you?"
