@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from pydantic import Field
 from transformers import PreTrainedTokenizerBase
 
 from data.encoding import EncodedTable
@@ -23,9 +22,10 @@ from data.errors import InputError
 from data.masking import Masking, new_masking
 from data.plan import make_plan
 from kd.adapt_readme import adapted_readme
+from kd.adapt_settings import Adaptation
 from kd.atomic import new_folder
 from kd.checkpoints import Checkpoints
-from kd.config import CheckpointSettings, Precision, Settings
+from kd.config import CheckpointSettings
 from kd.corpus import Texts, divide, read_corpus
 from kd.hardware import by_main_process, new_accelerator
 from kd.masked_loss import held_out_loss, masked_loss
@@ -37,19 +37,6 @@ from student.encoders import check_length, load_tokenizer
 from student.masked_words import MaskedWordModel, load_masked_word_model
 
 ABOUT = "training.json"
-
-
-class Adaptation(Settings):
-    """How an encoder is adapted."""
-
-    epochs: float = Field(3, gt=0)
-    max_steps: int | None = Field(None, ge=1, description="optimizer steps, in place of epochs")
-    batch_size: int = Field(32, ge=1, description="texts a step, over all processes")
-    learning_rate: float = Field(5e-5, gt=0, lt=1)
-    mask: float = Field(0.15, gt=0, lt=1, description="share of a text's pieces to be guessed")
-    max_tokens: int = Field(64, ge=8, le=8192, description="where texts are cut")
-    seed: int = Field(13, ge=0, lt=2**32)
-    precision: Precision = "auto"
 
 
 def adapt(

@@ -7,12 +7,10 @@ import typer
 from pydantic import ValidationError
 
 from data.errors import InputError
-from kd.adapt import Adaptation
-from kd.adapt import adapt as adapt_encoder
+from kd.adapt_settings import Adaptation
 from kd.cli_options import out
 from kd.config import Precision
 from kd.config_problems import sentences
-from kd.hardware import describe_processes, processes
 
 DEFAULTS = Adaptation()
 
@@ -62,6 +60,9 @@ def adapt(
         settings = Adaptation.model_validate(values)
     except ValidationError as error:
         raise InputError("\n".join(sentences(error, Adaptation, "kd adapt: "))) from None
+    from kd.adapt import adapt as adapt_encoder
+    from kd.hardware import describe_processes
+
     tell(describe_processes())
     found = adapt_encoder(encoder, texts, to, settings, column=column, reader=reader, say=tell)
     if found is None:
@@ -75,5 +76,7 @@ def adapt(
 
 def tell(text: str) -> None:
     """Print a line, once however many processes run."""
+    from kd.hardware import processes
+
     if processes().is_main_process:
         out.print(text, markup=False)

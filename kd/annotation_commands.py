@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -10,11 +10,11 @@ from rich.table import Table
 
 from data.errors import InputError, shown
 from data.lexicon import TOP, top_words
-from kd.agreement import Agreement, agreement, read_annotations
 from kd.cli_options import out
-from kd.collect import Counts
-from kd.collect import collect as collect_texts
-from kd.report.wording import with_interval
+
+if TYPE_CHECKING:
+    from kd.agreement import Agreement
+    from kd.collect import Counts
 
 # Ids that are named of those that are left out.
 NAMED = 5
@@ -46,6 +46,8 @@ def collect(
     Words are whole and in any case. Addresses, user names and e-mail addresses become <URL>,
     <USER> and <EMAIL>. The table has the columns id, text and an empty label for people to fill.
     """
+    from kd.collect import collect as collect_texts
+
     words = top_words(lexicon, top)
     try:
         counts = collect_texts(sources, target, keywords=keywords, words=words, column=column)
@@ -70,6 +72,8 @@ def kappa(
 
     Rows are joined by the column id. Those that one of the two left out are left out.
     """
+    from kd.agreement import agreement, read_annotations
+
     one, other = read_annotations(first, column), read_annotations(second, column)
     named = [level.strip() for level in levels.split(",")] if levels else []
     found = agreement(one, other, levels=named, weights=weights)
@@ -82,7 +86,7 @@ def kappa(
     print_agreement(found, weights)
 
 
-def print_counts(counts: Counts, target: Path) -> None:
+def print_counts(counts: "Counts", target: Path) -> None:
     """A line a step: how many rows it left out, and why the first was rejected."""
     shown_table = Table(box=None, pad_edge=False, show_header=False)
     shown_table.add_column()
@@ -104,8 +108,10 @@ def print_counts(counts: Counts, target: Path) -> None:
     out.print(f"{target}", markup=False)
 
 
-def print_agreement(found: Agreement, weights: str | None) -> None:
+def print_agreement(found: "Agreement", weights: str | None) -> None:
     """Both numbers with their intervals, and the confusion table."""
+    from kd.report.wording import with_interval
+
     out.print(f"rows labelled in both: {found.rows:,}")
     kind = f"kappa, {weights} weights" if weights else "kappa"
     said = "none: both gave one label to all rows"

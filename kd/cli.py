@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -15,30 +16,25 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # Threads that spin while they wait burn the other processes' time; set before torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import datasets
-import transformers
+# Of transformers and datasets neither warnings nor bars: ours say what is to be known.
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
 import typer
 
 from data.errors import InputError
-from kd import show
 from kd.adapt_command import adapt
 from kd.annotation_commands import collect, kappa
 from kd.cli_options import ConfigFile, Overrides, Overwrite, Runs, open_run, out, say
-from kd.compare import compare_runs
 from kd.config_file import load_config
-from kd.dry_run import describe
 from kd.export.command import export
-from kd.hardware import by_main_process, leave_processes, processes
-from kd.interruption import Stopped
 from kd.page.command import demo
-from kd.pipeline import run_all
 from kd.predict_command import predict
-from kd.run_folder import RunFolder
-from kd.selfcheck import selfcheck as check_runs
 from kd.shrink_command import shrink
 from kd.stage_commands import data, distill, evaluate, label, teach
-from kd.study import ARMS, USUAL, named_arms, run_study, study_scores
-from kd.study_table import study_tables, write_study_tables
+from kd.stopped import Stopped
+from kd.study_arms import ARMS, USUAL, named_arms
 from kd.transfer_command import transfer
 from kd.tune_command import tune
 
@@ -49,14 +45,23 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Distil single-task teachers of empathy, emotion and sentiment into one student.",
 )
-for command in (
-    *(adapt, collect, kappa, data, teach, label, distill, evaluate),
-    *(tune, transfer, shrink, export, demo),
-):
-    app.command()(command)
 
 
-@app.command()
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"kd-empathy {version('kd-empathy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="print it and end")
+    ] = False,
+) -> None:
+    """What is asked of kd itself."""
+
+
 def run(
     config: ConfigFile,
     overrides: Overrides = None,
@@ -68,16 +73,21 @@ def run(
 ) -> None:
     """All stages in order; what is finished with the same inputs is skipped."""
     if dry_run:
+        from kd.dry_run import describe
+
         describe(out, load_config(config, overrides or ()))
         return
     loaded, folder = open_run(config, overrides, runs, overwrite)
+    from kd import show
+    from kd.hardware import processes
+    from kd.pipeline import run_all
+
     run_all(loaded, folder, say)
     if processes().is_main_process:
         show.print_results(out, folder.metrics)
         out.print(f"report: {folder.report / 'index.html'}", markup=False)
 
 
-@app.command()
 def study(
     config: ConfigFile,
     overrides: Overrides = None,
@@ -107,6 +117,11 @@ def study(
     chosen = named_arms(arms, loaded)
     loaded, folder = open_run(config, overrides, runs, overwrite)
     count = loaded.study.seeds if seeds is None else seeds
+    from kd import show
+    from kd.hardware import processes
+    from kd.study import run_study, study_scores
+    from kd.study_table import study_tables, write_study_tables
+
     run_study(loaded, folder, chosen, count, overwrite=overwrite, say=say)
     if processes().is_main_process:
         scores = study_scores(folder)
@@ -122,7 +137,6 @@ def study(
             out.print(f"a report needs the run's own student: kd run {config}", markup=False)
 
 
-@app.command()
 def report(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN [RUN …]", help="folders of finished runs")
@@ -143,13 +157,15 @@ def report(
 
     Other runs, on the same rows, and the arms of kd study stand beside it.
     """
+    from kd.hardware import by_main_process, processes
+    from kd.report.build import make_report
+    from kd.run_folder import RunFolder
+
     target = folder or runs[0] / "report"
 
     def write() -> None:
         # kd run makes its own again, as its config says.
         RunFolder(runs[0]).forget("report")
-        from kd.report.build import make_report  # charts take seconds to import
-
         make_report(runs, target, examples=examples, margin=margin)
 
     by_main_process(write)
@@ -157,7 +173,6 @@ def report(
         out.print(f"{target / 'index.html'}", markup=False)
 
 
-@app.command()
 def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN_A", help="the folder of a finished run")],
     second: Annotated[Path, typer.Argument(metavar="RUN_B", help="another, on the same rows")],
@@ -166,10 +181,12 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two runs' students: settings that differ, paired tests, answers that flipped."""
+    from kd import show
+    from kd.compare import compare_runs
+
     show.print_comparison(out, compare_runs(first, second, flips=flips))
 
 
-@app.command()
 def selfcheck(
     config: ConfigFile,
     overrides: Overrides = None,
@@ -180,6 +197,9 @@ def selfcheck(
     Exit status 1 when two are further apart than they may be.
     """
     loaded = load_config(config, overrides or ())
+    from kd import show
+    from kd.selfcheck import selfcheck as check_runs
+
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with TemporaryDirectory(prefix="kd-selfcheck-") as folder:
         checks = check_runs(loaded, Path(folder), steps, random.randrange(2**32))
@@ -187,14 +207,19 @@ def selfcheck(
             raise typer.Exit(1)
 
 
-app.command()(predict)
+COMMANDS = {
+    "Whole runs": (run, study, tune, transfer, report, compare),
+    "One stage of a run": (data, teach, label, distill, evaluate),
+    "The student in use": (predict, export, shrink, demo),
+    "Before and around": (adapt, collect, kappa, selfcheck),
+}
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a mistake of the user's ends in one line and exit status 2."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
@@ -209,4 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("kd: stopped; type the same line again to go on", file=sys.stderr)
         raise
     finally:
-        leave_processes()
+        if "kd.hardware" in sys.modules:
+            from kd.hardware import leave_processes
+
+            leave_processes()

@@ -1,15 +1,20 @@
-"""What the commands share: their options, the run that these name, and what is said of a stage."""
+"""What the commands share: their options, the run that these name, and what is said of a stage.
+
+torch and transformers take seconds to import: here, and wherever a command is defined, what needs
+them is imported where it is called, so that help and the refusal of a config come at once.
+"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from kd.config import Config
 from kd.config_file import load_config
-from kd.hardware import by_main_process, describe_processes, processes
-from kd.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from kd.run_folder import RunFolder
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -25,12 +30,15 @@ Overwrite = Annotated[
 
 def open_run(
     config: Path, overrides: list[str] | None, runs: Path, overwrite: bool
-) -> tuple[Config, RunFolder]:
+) -> tuple[Config, "RunFolder"]:
     """The config and its run's folder, claimed for it.
 
     Raises InputError when the config has a fault or another one made the folder.
     """
     loaded = load_config(config, overrides or ())
+    from kd.hardware import by_main_process, describe_processes
+    from kd.run_folder import RunFolder
+
     run = RunFolder(runs / loaded.name)
 
     def claim() -> None:
@@ -43,6 +51,8 @@ def open_run(
 
 def say(stage: str, ran: object) -> None:
     """Print one line of a stage: done, with the names in a list of what ran, or skipped."""
+    from kd.hardware import processes
+
     if processes().is_main_process:
         names = f" {', '.join(ran)}" if isinstance(ran, list) else ""
         out.print(f"[bold]{stage:<9}[/] {'done' + names if ran else 'unchanged, skipped'}")

@@ -14,14 +14,6 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GPU_STEPS = 10
 
 
-class Stopped(Exception):
-    """A signal stopped a training; its state is on disk."""
-
-    def __init__(self, number: int, step: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}")
-        self.exit_status = 128 + number
-
-
 class Interruption:
     """The signal that came, if any, agreed upon by all processes."""
 

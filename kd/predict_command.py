@@ -2,18 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from data.errors import InputError
 from data.readers.texts import Form, form_of
-from kd import show
 from kd.answer_file import rejected_path
 from kd.cli_options import out
-from kd.prediction import Counts, predict_file, predict_stream
-from student.predictor import Predictor
+
+if TYPE_CHECKING:
+    from kd.prediction import Counts
 
 STREAM = Path("-")
 
@@ -66,6 +66,9 @@ def predict(
         for name, given in (of_files | {"--legacy": legacy}).items():
             if given:
                 raise InputError(f"{name}: goes with IN and OUT: leave it out with --text")
+        from kd import show
+        from student.predictor import Predictor
+
         answer = Predictor.load(model)([text], [context or ""])[0]
         show.print_prediction(out, answer, text)
         return
@@ -102,6 +105,8 @@ def _answer_all(
 ) -> None:
     if resume and STREAM in (source, target):
         raise InputError("--resume: a stream can't be gone on with: give files for IN and OUT")
+    from kd.prediction import predict_file, predict_stream
+
     opened = sys.stdin.buffer if source == STREAM else source
     if target == STREAM:
         counts = predict_stream(
@@ -134,7 +139,7 @@ def _answer_all(
     out.print(_said(counts, f"in {target}", f"in {rejected_path(target)}"), markup=False)
 
 
-def _said(counts: Counts, answers: str, rejections: str) -> str:
+def _said(counts: "Counts", answers: str, rejections: str) -> str:
     listed = f", listed {rejections}" if counts.rejected else ""
     return (
         f"{counts.rows:,} rows: {counts.answered:,} answered {answers}, "

@@ -9,9 +9,6 @@ from rich.table import Table
 from data.errors import InputError
 from data.tasks import load_tasks
 from kd.cli_options import out
-from kd.hardware import by_main_process, processes
-from kd.shrink import Cuts, shrink_run
-from kd.shrink_report import COLUMNS, cuts_in_words, table_rows
 
 
 def shrink(
@@ -39,7 +36,12 @@ def shrink(
     FILE is a table as kd predict reads it, with a column text or response_post. It says nothing
     of a text that a cut vocabulary has never seen: such a text is still read, in shorter pieces.
     """
-    cuts = Cuts(None if layers is None else named_layers(layers), ffn, vocabulary)
+    kept = None if layers is None else named_layers(layers)
+    from kd.hardware import by_main_process, processes
+    from kd.shrink import Cuts, shrink_run
+    from kd.shrink_report import COLUMNS, cuts_in_words, table_rows
+
+    cuts = Cuts(kept, ffn, vocabulary)
     target = to or run / "shrunk"
     found: dict[str, Any] = {}
     by_main_process(lambda: found.update(shrink_run(run, target, cuts, agreement=agreement)))

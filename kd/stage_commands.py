@@ -7,14 +7,7 @@ from typing import Annotated
 import typer
 
 from data.errors import InputError
-from kd import show
 from kd.cli_options import ConfigFile, Overrides, Overwrite, Runs, open_run, out, say
-from kd.hardware import by_main_process, processes
-from kd.stages.data import data_stage, write_rows
-from kd.stages.distill import distill_stage
-from kd.stages.evaluate import evaluate_stage
-from kd.stages.label import label_stage
-from kd.stages.teach import teach_stage
 
 
 def data(
@@ -37,6 +30,10 @@ def data(
     if masked and table is None:
         raise InputError("--masked: adds columns to a table: give --table FILE.csv")
     loaded, run = open_run(config, overrides, runs, overwrite)
+    from kd import show
+    from kd.hardware import by_main_process, processes
+    from kd.stages.data import data_stage, write_rows
+
     say("data", data_stage(loaded, run))
     if table is not None:
         rows = run.load_splits()[0]
@@ -53,6 +50,9 @@ def teach(
 ) -> None:
     """Fine-tune one teacher a task."""
     loaded, run = open_run(config, overrides, runs, overwrite)
+    from kd.stages.data import data_stage
+    from kd.stages.teach import teach_stage
+
     say("data", data_stage(loaded, run))
     say("teach", teach_stage(loaded, run))
 
@@ -65,6 +65,9 @@ def label(
 ) -> None:
     """Write what each teacher says of every row of its task."""
     loaded, run = open_run(config, overrides, runs, overwrite)
+    from kd.stages.data import data_stage
+    from kd.stages.label import label_stage
+
     say("data", data_stage(loaded, run))
     say("label", label_stage(loaded, run))
 
@@ -77,6 +80,9 @@ def distill(
 ) -> None:
     """Train the student on gold and soft targets."""
     loaded, run = open_run(config, overrides, runs, overwrite)
+    from kd.stages.data import data_stage
+    from kd.stages.distill import distill_stage
+
     say("data", data_stage(loaded, run))
     say("distill", distill_stage(loaded, run))
 
@@ -95,6 +101,11 @@ def evaluate(
 ) -> None:
     """Score teachers and student on dev and test, beside the baselines."""
     loaded, run = open_run(config, overrides, runs, overwrite)
+    from kd import show
+    from kd.hardware import processes
+    from kd.stages.data import data_stage
+    from kd.stages.evaluate import evaluate_stage
+
     say("data", data_stage(loaded, run))
     say("evaluate", evaluate_stage(loaded, run, sharma2020=sharma2020, batch_size=batch_size))
     if processes().is_main_process:

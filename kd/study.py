@@ -1,14 +1,12 @@
 """The study: students that differ in one thing each, on the same rows and from the same teachers.
 
-Its arms are those of ARMS and those that the config names under study.arms.
-
 runs/NAME/study/ARM/seed-13/ is a run's folder without what it shares with runs/NAME; below
 study/single/seed-13/ there is one such folder a task.
 """
 
 import json
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,29 +14,15 @@ from typing import Any
 
 from data.errors import InputError
 from kd.atomic import new_folder
-from kd.config import Config, Objective, Study
+from kd.config import Config
 from kd.config_file import load_config
 from kd.hardware import by_main_process
 from kd.run_folder import RunFolder
 from kd.stages.distill import distill_stage, student_key, student_tokenizer
 from kd.stages.evaluate import SPLITS, evaluate_key, evaluate_stage
 from kd.stages.prepare import prepare
-from kd.student_changes import with_settings
+from kd.study_arms import SINGLE, arm_config, arms_of, with_one_task
 from kd.tokens import encoded_rows
-
-# The arms of a study whose config names none.
-USUAL = ("single", "multi", "soft", "annealed")
-# A student a task, where the other arms train one student of all tasks.
-SINGLE = "single"
-# arm → the objective of its students' training
-ARMS: dict[str, Objective] = {
-    SINGLE: "gold",
-    "multi": "gold",
-    "soft": "soft",
-    "mixed": "mixed",
-    "annealed": "annealed",
-    "ce+kl": "ce+kl",
-}
 
 
 @dataclass(frozen=True)
@@ -75,48 +59,6 @@ class StudyScore:
         return value
 
 
-def arms_of(config: Config) -> list[str]:
-    """The names of the arms that can be run, in the order of tables.
-
-    Raises InputError when the config gives an arm the name of another.
-    """
-    for name in config.study.arms:
-        if name in ARMS:
-            raise InputError(
-                f"study.arms: {name!r} is the name of an arm that is there: take another"
-            )
-    return [*ARMS, *config.study.arms]
-
-
-def named_arms(text: str | None, config: Config) -> list[str]:
-    """The arms of a list such as `multi,annealed`, each once; without a list the config's own.
-
-    Raises InputError when one is unknown.
-    """
-    known = arms_of(config)
-    if text is None:
-        return list(config.study.arms) or list(USUAL)
-    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        if name not in known:
-            raise InputError(f"--arms: {name!r} is no arm: choose from {', '.join(sorted(known))}")
-    return names
-
-
-def arm_config(config: Config, arm: str) -> Config:
-    """The config of an arm's students, of `single` with all tasks still.
-
-    Raises InputError naming a setting that an arm may not change, and a value that is refused.
-    """
-    if arm in ARMS:
-        return config.model_copy(
-            update={"training": config.training.model_copy(update={"objective": ARMS[arm]})}
-        )
-    own = config.study.arms[arm]
-    changed = with_settings(config, own.change, where=f"study.arms.{arm}.change")
-    return _with_tasks(changed, own.tasks) if own.tasks else changed
-
-
 def trainings(
     config: Config, run: RunFolder, arm: str, seed: int
 ) -> list[tuple[Config, RunFolder]]:
@@ -128,28 +70,9 @@ def trainings(
     if arm != SINGLE:
         return [(changed, RunFolder(place, shared=run.path))]
     return [
-        (_with_one_task(changed, task), RunFolder(place / task, shared=run.path))
+        (with_one_task(changed, task), RunFolder(place / task, shared=run.path))
         for task in config.tasks
     ]
-
-
-def _with_tasks(config: Config, tasks: Collection[str]) -> Config:
-    """The config of a student of some of the tasks, without a study, which would name the others.
-    It may start from another task's teacher, so it is not checked again."""
-    taught = {name: listed for name, listed in config.teachers.tasks.items() if name in tasks}
-    return config.model_copy(
-        update={
-            "tasks": {name: task for name, task in config.tasks.items() if name in tasks},
-            "teachers": config.teachers.model_copy(update={"tasks": taught}),
-            "study": Study(),
-        }
-    )
-
-
-def _with_one_task(config: Config, task: str) -> Config:
-    alone = _with_tasks(config, {task})
-    weighed = {task: config.tasks[task].model_copy(update={"weight": 1.0})}
-    return alone.model_copy(update={"tasks": weighed})
 
 
 def run_study(

@@ -21,9 +21,10 @@ from data.plan import BatchPlan, shard
 from kd.checkpoints import Checkpoints, State, Weights
 from kd.environment import hardware, versions
 from kd.hardware import configure_deepspeed
-from kd.interruption import Stopped, caught_signals
+from kd.interruption import caught_signals
 from kd.optimization import new_optimizer, rate_factor, set_rates
 from kd.run_log import RunLog
+from kd.stopped import Stopped
 
 Rows = npt.NDArray[np.int64]
 Model = TypeVar("Model", bound=nn.Module)

@@ -7,14 +7,9 @@ from typing import Annotated
 import typer
 
 from data.errors import InputError
-from kd import show
 from kd.cli_options import ConfigFile, Overrides, Overwrite, Runs, out, say
 from kd.config import Study
 from kd.config_file import load_config
-from kd.hardware import by_main_process, describe_processes, processes
-from kd.run_folder import RunFolder
-from kd.study_table import study_tables, write_study_tables
-from kd.transfer import SOURCE, run_transfer, transfer_configs
 
 
 def transfer(
@@ -39,7 +34,14 @@ def transfer(
     """
     source = load_config(config, overrides or ())
     other = None if target is None else load_config(target, overrides or ())
-    configs = transfer_configs(source, other, named_encoders(adapted or ()))
+    encoders = named_encoders(adapted or ())
+    from kd import show
+    from kd.hardware import by_main_process, describe_processes, processes
+    from kd.run_folder import RunFolder
+    from kd.study_table import study_tables, write_study_tables
+    from kd.transfer import SOURCE, run_transfer, transfer_configs
+
+    configs = transfer_configs(source, other, encoders)
     by_main_process(lambda: out.print(describe_processes(), style="dim"))
     scores = run_transfer(configs, runs, seeds, overwrite=overwrite, say=say)
     if processes().is_main_process:

@@ -12,7 +12,6 @@ from rich.table import Table
 from data.errors import InputError
 from kd.cli_options import ConfigFile, Overrides, Overwrite, Runs, open_run, out, say
 from kd.config_file import load_config
-from kd.hardware import processes
 from kd.search_space import check_space
 
 
@@ -36,11 +35,12 @@ def tune(
         raise InputError(
             "optuna is not installed: install the extra tune: pip install -e '.[tune]'"
         )
-    from kd.tune import tune_run  # the packages of the extra are loaded where they are needed
-
     if study_name is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", study_name):
         raise InputError(f"--study-name: {study_name!r}: use letters, digits, _ and -")
     check_space(load_config(config, overrides or ()))  # before a folder is made
+    from kd.hardware import processes
+    from kd.tune import tune_run
+
     loaded, run = open_run(config, overrides, runs, overwrite)
     ended, path = tune_run(loaded, run, trials, study_name=study_name, overwrite=overwrite, say=say)
     if not processes().is_main_process:

@@ -10,6 +10,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+import kd.cli  # noqa: F401  sets what transformers and datasets read when they are imported
+
 # The same examples in every run, and no example database beside the sources.
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.load_profile("repeatable")

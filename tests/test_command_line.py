@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
 
-from kd.cli import main
+from kd.cli import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = "sp_id,rp_id,seeker_post,response_post,level,rationales"
@@ -233,7 +234,7 @@ def test_a_stop_from_the_keyboard_ends_in_one_line(config, tmp_path, monkeypatch
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("kd.cli.run_all", stop)
+    monkeypatch.setattr("kd.pipeline.run_all", stop)
     with pytest.raises(SystemExit, match=r"^130$"):
         main(["run", str(config), "--runs", str(tmp_path / "runs")])
     assert capsys.readouterr().err == "kd: stopped; type the same line again to go on\n"
@@ -258,15 +259,36 @@ def test_the_program_itself_refuses_in_one_line_with_status_two(config, tmp_path
 def test_the_help_names_every_command(capsys):
     main_ok("--help")
     shown = capsys.readouterr().out
-    for command in (
-        "data",
-        "teach",
-        "label",
-        "distill",
-        "evaluate",
-        "predict",
-        "run",
-        "study",
-        "export",
-    ):
-        assert f" {command} " in shown
+    for command in (command for panel in COMMANDS.values() for command in panel):
+        assert f" {command.__name__} " in shown
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    main_ok("--version")
+    assert capsys.readouterr().out == f"kd-empathy {version('kd-empathy')}\n"
+
+
+def test_help_and_the_refusal_of_a_config_wait_for_no_heavy_package(tmp_path):
+    """They are imported where a command needs them; another process, for this one has them all."""
+    (tmp_path / "wrong.yaml").write_text("name: wrong\ntasks: {mood: {}}\n")
+    names = [command.__name__ for panel in COMMANDS.values() for command in panel]
+    code = f"""
+import sys
+from kd.cli import COMMANDS, main
+for arguments in (["--help"], *([name, "--help"] for name in {names}), ["run", "wrong.yaml"]):
+    try:
+        main(arguments)
+    except SystemExit as end:
+        assert end.code == (0 if "--help" in arguments else 2), arguments
+print(*{{"torch", "transformers", "datasets", "sklearn", "scipy", "pandas"}} & set(sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == ""
+    assert done.stderr.startswith("kd: wrong.yaml: tasks.mood.sources: is missing"), done.stderr

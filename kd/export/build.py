@@ -45,24 +45,9 @@ CONVERSIONS: dict[str, Callable[[Path, Path, StudentModel, EncodedTable], None]]
     "fp16": lambda source, target, _model, _rows: write_half(source, target),
     "int8": write_int8,
 }
-PRECISIONS = ("fp32", *CONVERSIONS)
 # Training rows with a context, and as many without, on which int8 measures its steps.
 MEASURED_ROWS = 300
 SCRIPT = Path(__file__).with_name("predict.py")
-
-
-def named_precisions(text: str) -> list[str]:
-    """The precisions of a list such as `fp32,fp16`, each once; fp32, of which the others are made,
-    is always one.
-
-    Raises InputError when one is unknown.
-    """
-    names = list(dict.fromkeys(["fp32", *(name.strip() for name in text.split(","))]))
-    for name in names:
-        if name not in PRECISIONS:
-            known = ", ".join(sorted(PRECISIONS))
-            raise InputError(f"--precision: {name!r} is no precision: choose from {known}")
-    return names
 
 
 def graph_file(precision: str) -> str:

@@ -8,11 +8,7 @@ from rich.table import Table
 
 from data.errors import InputError
 from kd.cli_options import out
-from kd.export.build import PRECISIONS, export_run, named_precisions
-from kd.export.hub import check_repository, push
-from kd.export.readme import least_agreement
-from kd.hardware import by_main_process, processes
-from kd.run_folder import RunFolder
+from kd.export.precisions import PRECISIONS, named_precisions
 
 
 def export(
@@ -42,6 +38,12 @@ def export(
 ) -> None:
     """Write the student as a folder that runs without kd: ONNX graphs, predict.py, certificate."""
     precisions = named_precisions(precision)
+    from kd.export.build import export_run
+    from kd.export.hub import check_repository, push
+    from kd.export.readme import least_agreement
+    from kd.hardware import by_main_process, processes
+    from kd.run_folder import RunFolder
+
     target = to or (RunFolder(run).export if smaller is None else smaller / "export")
     if public and push_to_hub is None:
         raise InputError("--public: goes with --push-to-hub OWNER/NAME")

@@ -10,8 +10,6 @@ from typing import Annotated
 import typer
 
 from kd.cli_options import out
-from kd.page.build import make_page
-from kd.page.serve import ADDRESS, page_server
 
 
 def demo(
@@ -25,6 +23,9 @@ def demo(
 
     The folder of --static opens from disk, or from any server of files.
     """
+    from kd.page.build import make_page
+    from kd.page.serve import ADDRESS, page_server
+
     if static is not None:
         make_page(model, static)
         out.print(f"{static / 'index.html'}", markup=False)

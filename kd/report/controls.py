@@ -12,7 +12,7 @@ from kd.report.section import Figure, Mark, Part, Section, Table, Tone
 from kd.report.trainings import Training
 from kd.report.wording import listed, number, plain, signed, spread
 from kd.statistics import Estimate, Spread, compare_over_seeds
-from kd.study import ARMS
+from kd.study_arms import ARMS
 
 RESAMPLES = 2_000
 # What the difference second − first of two arms answers.

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from data.errors import InputError
 from kd.report.answers import FinishedRun, TaskAnswers, check_same_rows, read_answers
-from kd.study import ARMS, arms_of, study_scores
+from kd.study import study_scores
+from kd.study_arms import ARMS, arms_of
 
 
 @dataclass(frozen=True)

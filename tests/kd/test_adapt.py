@@ -17,12 +17,13 @@ import kd.masked_loss
 from data.errors import InputError
 from data.masking import mask_rows, new_masking
 from kd import adapt as adapting
-from kd.adapt import Adaptation, adapt
+from kd.adapt import adapt
+from kd.adapt_settings import Adaptation
 from kd.cli import main
 from kd.corpus import divide, read_corpus
 from kd.hardware import new_accelerator
-from kd.interruption import Stopped
 from kd.masked_loss import held_out_loss, masked_loss
+from kd.stopped import Stopped
 from student.encoders import load_encoder, load_tokenizer
 from student.masked_words import load_masked_word_model
 

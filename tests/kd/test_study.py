@@ -15,7 +15,8 @@ from kd.config_file import differences, load_config
 from kd.run_folder import RunFolder
 from kd.stages import distill
 from kd.stages.distill import distill_stage, student_key
-from kd.study import ARMS, named_arms, study_scores, trainings
+from kd.study import study_scores, trainings
+from kd.study_arms import ARMS, named_arms
 from kd.study_table import study_tables
 from student.model import StudentModel
 from tests.running import kd

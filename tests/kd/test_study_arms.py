@@ -15,15 +15,8 @@ from kd import study, study_table
 from kd.config import Arm, Published
 from kd.config_file import differences, load_config
 from kd.run_folder import RunFolder
-from kd.study import (
-    USUAL,
-    arm_config,
-    arms_of,
-    named_arms,
-    needs_2020,
-    study_scores,
-    trainings,
-)
+from kd.study import needs_2020, study_scores, trainings
+from kd.study_arms import USUAL, arm_config, arms_of, named_arms
 from kd.study_table import cannot_be, columns, most_f1, notes, study_tables
 from tests.running import kd
 

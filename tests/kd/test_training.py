@@ -16,9 +16,9 @@ from data.plan import make_plan
 from kd.annealing import constant, linear
 from kd.checkpoints import Checkpoints
 from kd.hardware import new_accelerator
-from kd.interruption import Stopped
 from kd.losses import TaskLoss
 from kd.run_log import RunLog
+from kd.stopped import Stopped
 from kd.target_loss import target_loss
 from kd.training import Recipe, seed_step, train
 

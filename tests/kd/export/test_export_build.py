@@ -17,7 +17,8 @@ from data.tasks import load_tasks
 from kd.cli import main
 from kd.evaluation import score
 from kd.export import build
-from kd.export.build import check_tokens, export_run, named_precisions
+from kd.export.build import check_tokens, export_run
+from kd.export.precisions import named_precisions
 from student.encoders import load_tokenizer
 from student.inference import compute_logits
 from student.model import StudentModel
