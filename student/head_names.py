@@ -5,7 +5,7 @@ from typing import Literal
 Pooling = Literal["cls", "mean", "attention", "max", "last", "flat"]
 HeadKind = Literal["linear", "two_layer"]
 
-# What torch.nn.ModuleDict calls its own: a head of that name would hide it. Beside these, whatever
+# What torch.nn.ModuleDict, or transformers in it, calls its own: a head of that name would hide it. Beside these, whatever
 # begins with _. Written down, for a config is read without waiting for torch.
 TAKEN = frozenset({
     "T_destination", "add_module", "apply", "bfloat16", "buffers", "call_super_init",
@@ -18,6 +18,6 @@ TAKEN = frozenset({
     "register_full_backward_pre_hook", "register_load_state_dict_post_hook",
     "register_load_state_dict_pre_hook", "register_module", "register_parameter",
     "register_state_dict_post_hook", "register_state_dict_pre_hook", "requires_grad_",
-    "set_extra_state", "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train",
-    "training", "type", "update", "values", "xpu", "zero_grad",
+    "set_extra_state", "set_submodule", "share_memory", "smart_apply", "state_dict", "to",
+    "to_empty", "train", "training", "type", "update", "values", "xpu", "zero_grad",
 })  # fmt: skip

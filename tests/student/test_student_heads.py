@@ -137,4 +137,4 @@ def test_a_head_has_only_the_parameters_it_uses(pooling):
 
 def test_the_words_that_torch_keeps_to_itself_are_written_down():
     words = {word for word in dir(nn.ModuleDict()) if word.isidentifier()}
-    assert {word for word in words if not word.startswith("_")} == TAKEN
+    assert {word for word in words if not word.startswith("_")} <= TAKEN
