@@ -67,13 +67,16 @@ def add_layers(
         "scale": scale,
         "constant": constant,
         "widths": np.array(widths, dtype=np.int64),
+        "apart": steps.apart,
+        "weights": together.T[steps.apart].astype(np.float32),
     }
     add_constants(graph, {f"{prefix}.{name}": each for name, each in constants.items()})
     return steps
 
 
 def count_inputs(source: str, prefix: str, steps: Steps) -> list[Any]:
-    """Nodes that write a tensor's values in steps: SOURCE.bytes, and SOURCE.rest where fine."""
+    """Nodes that write a tensor's values in steps, SOURCE.bytes, and SOURCE.rest where fine; and
+    SOURCE.apart, those that no byte counts."""
     from onnx import helper
 
     scaled, high = f"{source}.steps", f"{source}.bytes"
@@ -82,6 +85,9 @@ def count_inputs(source: str, prefix: str, steps: Steps) -> list[Any]:
         helper.make_node("Mul", [source, f"{prefix}.inverse"], [scaled]),
         helper.make_node("QuantizeLinear", [scaled, *unit], [high]),
     ]
+    if len(steps.apart):
+        names = [source, f"{prefix}.apart"]
+        nodes.append(helper.make_node("Gather", names, [f"{source}.apart"], axis=-1))
     if not steps.fine:
         return nodes
     return [
@@ -107,12 +113,19 @@ def multiply(source: str, prefix: str, steps: Steps, layers: Sequence[Linear]) -
     outputs = [layer.biased for layer in layers]
     all_of_them = outputs[0] if len(outputs) == 1 else f"{source}.products"
     zero, constant = f"{prefix}.zero", f"{prefix}.constant"
+    parts = [f"{source}.products.bytes", f"{source}.products.more"]
+    adding = helper.make_node("Add", parts, [all_of_them])
     if steps.fine:
-        parts = [f"{source}.products.bytes", f"{source}.products.rest"]
         nodes = [
             product("bytes", "bytes.high", zero, constant, parts[0]),
             product("rest", "bytes.one", "bytes.middle", "", parts[1]),
-            helper.make_node("Add", parts, [all_of_them]),
+            adding,
+        ]
+    elif len(steps.apart):
+        nodes = [
+            product("bytes", "bytes.one", zero, constant, parts[0]),
+            helper.make_node("MatMul", [f"{source}.apart", f"{prefix}.weights"], [parts[1]]),
+            adding,
         ]
     else:
         nodes = [product("bytes", "bytes.one", zero, constant, all_of_them)]

@@ -38,7 +38,7 @@ from student.onnx_export import HALVED_FROM, halve_weights, save_graph
 LEAST_OUTPUTS = 16
 # What a layer's inputs lose is the more felt the more layers follow: those of the first groups of
 # layers, this share, are counted in two bytes, those of the last ones in one.
-FINE_SHARE = 3 / 4
+FINE_SHARE = 1 / 3
 # So many rows' states are held at a time.
 ROWS_AT_ONCE = 64
 # Layers that read the same inputs, by their weights' names.
