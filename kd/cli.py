@@ -16,7 +16,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # Threads that spin while they wait burn the other processes' time; set before torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# Of transformers and datasets neither warnings nor bars: ours say what is to be known.
+# Of transformers and datasets neither warnings nor bars: ours say what is to be known. They read
+# this when they are imported.
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
@@ -73,9 +74,10 @@ def run(
 ) -> None:
     """All stages in order; what is finished with the same inputs is skipped."""
     if dry_run:
+        planned = load_config(config, overrides or ())
         from kd.dry_run import describe
 
-        describe(out, load_config(config, overrides or ()))
+        describe(out, planned)
         return
     loaded, folder = open_run(config, overrides, runs, overwrite)
     from kd import show

@@ -1,7 +1,8 @@
 """What the commands share: their options, the run that these name, and what is said of a stage.
 
 torch and transformers take seconds to import: here, and wherever a command is defined, what needs
-them is imported where it is called, so that help and the refusal of a config come at once.
+them is imported where it is called, so that help and the refusal of a config's keys and values come
+at once.
 """
 
 from pathlib import Path

@@ -465,9 +465,11 @@ class Config(Settings):
     @model_validator(mode="after")
     def _names_fit(self) -> "Config":
         for name, task in self.tasks.items():
-            if not name.isidentifier():
-                raise ValueError(f"task {name!r}: use letters, digits and _ in a task's name")
-            if name in TAKEN or name.startswith("_"):
+            if not name.isidentifier() or name.startswith("_"):
+                raise ValueError(
+                    f"task {name!r}: use letters, digits and _ in a task's name, a letter first"
+                )
+            if name in TAKEN:
                 raise ValueError(f"task {name!r}: torch keeps this word to itself: add to the name")
             try:
                 task.spec(name)

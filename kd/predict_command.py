@@ -1,6 +1,7 @@
 """The command kd predict: which files or streams it reads and writes, and what it says."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -86,6 +87,7 @@ def predict(
         )
     source_form = form if source == STREAM else form_of(source)
     target_form: Form = (out_form or "csv") if target == STREAM else form_of(target)
+    import_module("kd.prediction")  # before the block: of an import an OSError is nobody's mistake
     try:
         _answer_all(model, source, target, source_form, target_form, resume, legacy)
     except BrokenPipeError:

@@ -6,7 +6,7 @@ Pooling = Literal["cls", "mean", "attention", "max", "last", "flat"]
 HeadKind = Literal["linear", "two_layer"]
 
 # What torch.nn.ModuleDict, or transformers in it, calls its own: a head of that name would hide it.
-# Beside these, whatever begins with _. Written down, for a config is read without torch.
+# No task's name begins with _. Written down, for a config is read without torch.
 TAKEN = frozenset({
     "T_destination", "add_module", "apply", "bfloat16", "buffers", "call_super_init",
     "children", "clear", "compile", "cpu", "cuda", "double", "dump_patches", "eval",

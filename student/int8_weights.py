@@ -2,7 +2,8 @@
 
 A layer y = W x + b is computed as y = scale * (Q n) + c, with n_j = round(x_j / step_j) in whole
 steps of an input, Q bytes, and scale and c of float32, one of each an output. Where one byte counts
-an input, the product of a few inputs that would leave the others too few steps is added in float32.
+an input, the product of a few inputs that would leave the others' weights too coarse is added in
+float32.
 
 Letters: J = inputs, N = outputs, T = tokens of the rows that the steps are measured on.
 """
@@ -16,7 +17,7 @@ from scipy import linalg
 Doubles = npt.NDArray[np.float64]
 
 # One byte counts an input in steps; of two, the first counts units and the second one the steps of
-# a unit, and neither goes beyond 128.
+# a unit, and within MARGIN neither goes beyond 128.
 STEPS_OF_ONE, UNITS_OF_TWO, UNIT = 255, 127, 128
 MOST_WEIGHT = 127
 # Processors without VNNI add the products of two neighbours in 16 bits. So two neighbours' weights,
@@ -25,8 +26,9 @@ MOST_OF_ONE, MOST_OF_TWO = 32_767 // STEPS_OF_ONE, 32_767 // UNIT
 # An input in one byte is multiplied in float32 where its reach times its largest weight is so many
 # times what it is of most inputs, and of them only one in so many.
 FAR, ONE_APART_IN = 2, 24
-# Room below and above the range that was seen, as a share of it.
-MARGIN = 0.05
+# Room below and above the range that was seen, as a share of it. Beyond it one byte is cut off; of
+# two, which have steps enough for more room, the first one goes on to its end.
+MARGIN_OF_ONE, MARGIN_OF_TWO = 0.05, 0.25
 # Between steps that make the weights alike, 0, and ones that make the inputs alike, 1. In one byte
 # the inputs are rounded more coarsely than the weights.
 BALANCE_OF_ONE, BALANCE_OF_TWO = 1.0, 0.5
@@ -81,8 +83,9 @@ def choose_steps(moments: Moments, weights: Doubles, *, fine: bool) -> Steps:
     spread = moments.high - moments.low
     # An input that never changed still has a step.
     spread = np.maximum(spread, max(float(spread.max()) * LEAST_SPREAD, 1e-12))
-    low = np.minimum(moments.low - MARGIN * spread, 0)
-    high = np.maximum(moments.high + MARGIN * spread, 0)
+    margin = MARGIN_OF_TWO if fine else MARGIN_OF_ONE
+    low = np.minimum(moments.low - margin * spread, 0)
+    high = np.maximum(moments.high + margin * spread, 0)
     size = np.abs(weights).max(axis=0)
     size = np.maximum(size, max(float(size.max()) * LEAST_SPREAD, 1e-12))
     balance = BALANCE_OF_TWO if fine else BALANCE_OF_ONE

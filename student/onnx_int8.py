@@ -37,7 +37,8 @@ from student.onnx_export import HALVED_FROM, halve_weights, save_graph
 # What has fewer outputs is no layer of an encoder, but a score a token.
 LEAST_OUTPUTS = 16
 # What a layer's inputs lose is the more felt the more layers follow: those of the first groups of
-# layers, this share, are counted in two bytes, those of the last ones in one.
+# layers, this share, are counted in two bytes, those of the last ones in one. First in the graph's
+# order, so of two encoders, as teachers have them, those of the one that reads texts.
 FINE_SHARE = 1 / 3
 # So many rows' states are held at a time.
 ROWS_AT_ONCE = 64

@@ -275,7 +275,8 @@ def test_help_and_the_refusal_of_a_config_wait_for_no_heavy_package(tmp_path):
     code = f"""
 import sys
 from kd.cli import COMMANDS, main
-for arguments in (["--help"], *([name, "--help"] for name in {names}), ["run", "wrong.yaml"]):
+helps = (["--help"], *([name, "--help"] for name in {names}))
+for arguments in (*helps, ["run", "wrong.yaml"], ["run", "wrong.yaml", "--dry-run"]):
     try:
         main(arguments)
     except SystemExit as end:

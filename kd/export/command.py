@@ -38,6 +38,8 @@ def export(
 ) -> None:
     """Write the student as a folder that runs without kd: ONNX graphs, predict.py, certificate."""
     precisions = named_precisions(precision)
+    if public and push_to_hub is None:
+        raise InputError("--public: goes with --push-to-hub OWNER/NAME")
     from kd.export.build import export_run
     from kd.export.hub import check_repository, push
     from kd.export.readme import least_agreement
@@ -45,8 +47,6 @@ def export(
     from kd.run_folder import RunFolder
 
     target = to or (RunFolder(run).export if smaller is None else smaller / "export")
-    if public and push_to_hub is None:
-        raise InputError("--public: goes with --push-to-hub OWNER/NAME")
     if push_to_hub is not None:
         check_repository(push_to_hub)
     found: dict[str, Any] = {}

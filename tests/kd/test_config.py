@@ -201,7 +201,7 @@ def test_a_misspelt_key_that_must_be_there_is_one_line(load):
         (MINE.replace("[sad, glad]", "[sad, sad]"), "a class is named twice"),
         (MINE.replace("mood", "my-mood"), "'my-mood': use letters"),
         (MINE.replace("mood", "train"), "task 'train': torch keeps this word"),
-        (MINE.replace("mood", "_modules"), "task '_modules': torch keeps this word"),
+        (MINE.replace("mood", "_mood"), "task '_mood': use letters, .*, a letter first"),
         (f"{MINE}    kind: regression\n    low: 2\n", "a regression task needs low < high"),
         (MINE.replace("files: mine.csv", "encoding: utf-8"), "give either files or hub"),
     ],

@@ -53,12 +53,14 @@ def test_moments_are_the_count_sum_products_and_range_of_all_batches():
     assert (found.low.tolist(), found.high.tolist()) == ([0, -4], [5, 6])
 
 
-@pytest.mark.parametrize(("fine", "unit", "units"), [(True, 128, 127), (False, 1, 255)])
-def test_steps_leave_room_for_what_was_not_seen(values, weights, fine, unit, units):
-    """A twentieth of the range on each side; what needs most of a side has all of it."""
+@pytest.mark.parametrize(
+    ("fine", "unit", "units", "share"), [(True, 128, 127, 4), (False, 1, 255, 20)]
+)
+def test_steps_leave_room_for_what_was_not_seen(values, weights, fine, unit, units, share):
+    """A share of the range on each side; what needs most of a side has all of it."""
     values[:, 2] += 20  # far from 0 on one side
     steps = choose_steps(moments_of(values), weights, fine=fine)
-    room = (values.max(axis=0) - values.min(axis=0)) / 20
+    room = (values.max(axis=0) - values.min(axis=0)) / share
     counted = np.delete(np.arange(24), steps.apart)
     below = ((room - values.min(axis=0)) / steps.step)[counted] / (unit * steps.zero)
     above = ((room + values.max(axis=0)) / steps.step)[counted] / (unit * (units - steps.zero))

@@ -165,6 +165,24 @@ def test_this_processor_computes_the_products_exactly(written):
             assert (found == counts @ weights).all()
 
 
+def test_counts_by_two_bytes_stay_where_no_sum_leaves_16_bits(written, tmp_path):
+    """128 by weights of up to 127, twice, is below 32,768; these texts were not measured."""
+    proto = onnx.load(written[3])
+    products = [node for node in proto.graph.node if node.op_type == "MatMulIntegerToFloat"]
+    rests = [node.input[0] for node in products if node.input[0].endswith(".rest")]
+    counts = [*rests, *(name.removesuffix(".rest") + ".bytes" for name in rests)]
+    proto.graph.output.extend(
+        helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None) for name in counts
+    )
+    onnx.save(proto, tmp_path / "counted.onnx")
+    texts, contexts = np.random.default_rng(6).integers(5, 2000, (2, 6, 11))
+    ones = np.ones_like(texts)
+    found = answers_of(tmp_path / "counted.onnx", [texts, ones, contexts, ones])
+    assert rests
+    for name in counts:
+        assert 64 < found[name].max() <= 129
+
+
 def test_few_inputs_are_multiplied_in_float32_and_only_beside_one_byte(written):
     case, _, _, path = written
     graph = onnx.load(path).graph

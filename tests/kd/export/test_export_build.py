@@ -18,7 +18,7 @@ from kd.cli import main
 from kd.evaluation import score
 from kd.export import build
 from kd.export.build import check_tokens, export_run
-from kd.export.precisions import named_precisions
+from kd.export.precisions import PRECISIONS, named_precisions
 from student.encoders import load_tokenizer
 from student.inference import compute_logits
 from student.model import StudentModel
@@ -132,6 +132,7 @@ def test_the_readme_is_the_students_card_where_there_is_one(run, exported, same_
 )
 def test_precisions_are_named_once_and_fp32_is_always_made(text, names):
     assert named_precisions(text) == names
+    assert tuple(build.CONVERSIONS) == PRECISIONS[1:]
 
 
 def test_an_unknown_precision_is_refused_with_those_there_are():
