@@ -17,7 +17,7 @@ from scipy import linalg
 Doubles = npt.NDArray[np.float64]
 
 # One byte counts an input in steps; of two, the first counts units and the second one the steps of
-# a unit, and within MARGIN neither goes beyond 128.
+# a unit, and within MARGIN_OF_TWO neither goes beyond 128.
 STEPS_OF_ONE, UNITS_OF_TWO, UNIT = 255, 127, 128
 MOST_WEIGHT = 127
 # Processors without VNNI add the products of two neighbours in 16 bits. So two neighbours' weights,
