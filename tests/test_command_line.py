@@ -271,17 +271,17 @@ def test_the_version_is_that_of_the_package(capsys):
 def test_help_and_the_refusal_of_a_config_wait_for_no_heavy_package(tmp_path):
     """They are imported where a command needs them; another process, for this one has them all."""
     (tmp_path / "wrong.yaml").write_text("name: wrong\ntasks: {mood: {}}\n")
-    names = [command.__name__ for panel in COMMANDS.values() for command in panel]
-    code = f"""
+    code = """
 import sys
 from kd.cli import COMMANDS, main
-helps = (["--help"], *([name, "--help"] for name in {names}))
+names = [command.__name__ for panel in COMMANDS.values() for command in panel]
+helps = (["--help"], *([name, "--help"] for name in names))
 for arguments in (*helps, ["run", "wrong.yaml"], ["run", "wrong.yaml", "--dry-run"]):
     try:
         main(arguments)
     except SystemExit as end:
         assert end.code == (0 if "--help" in arguments else 2), arguments
-print(*{{"torch", "transformers", "datasets", "sklearn", "scipy", "pandas"}} & set(sys.modules))
+print(*{"torch", "transformers", "datasets", "sklearn", "scipy", "pandas"} & set(sys.modules))
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
