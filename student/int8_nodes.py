@@ -11,18 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from student.int8_weights import UNIT, Moments, Steps, choose_steps, round_weights
+from student.int8_weights import Moments, Steps, choose_steps, round_weights
 
 INTEGER_MATMUL = "MatMulIntegerToFloat"
 DOMAIN = "com.microsoft"
 # Numbers of an embedding that share a scale, and what the largest of them is written as.
 GROUP = 16
 LARGEST = 127
-SHARED = {
-    "bytes.one": np.float32(1),
-    "bytes.high": np.float32(UNIT),
-    "bytes.middle": np.uint8(UNIT // 2),
-}
+SHARED = {"bytes.one": np.float32(1)}
 
 
 class Linear(NamedTuple):
@@ -48,15 +44,10 @@ def add_constants(graph: Any, values: Mapping[str, Any]) -> None:
     )
 
 
-def add_layers(
-    graph: Any, prefix: str, layers: Sequence[Linear], moments: Moments, *, fine: bool
-) -> Steps:
-    """Add the constants of layers that read the same inputs, as one layer; the inputs' steps.
-
-    fine: by two bytes an input.
-    """
+def add_layers(graph: Any, prefix: str, layers: Sequence[Linear], moments: Moments) -> Steps:
+    """Add the constants of layers that read the same inputs, as one layer; the inputs' steps."""
     together = np.concatenate([layer.weights.T for layer in layers]).astype(np.float64)
-    steps = choose_steps(moments, together, fine=fine)
+    steps = choose_steps(moments, together)
     rounded, scale, constant = round_weights(moments, steps, together)
     widths = [layer.weights.shape[1] for layer in layers]
     constant += np.concatenate([layer.bias for layer in layers])
@@ -67,68 +58,46 @@ def add_layers(
         "scale": scale,
         "constant": constant,
         "widths": np.array(widths, dtype=np.int64),
-        "apart": steps.apart,
-        "weights": together.T[steps.apart].astype(np.float32),
+        "more": steps.more,
+        "parts": steps.parts.astype(np.float32),
     }
     add_constants(graph, {f"{prefix}.{name}": each for name, each in constants.items()})
     return steps
 
 
 def count_inputs(source: str, prefix: str, steps: Steps) -> list[Any]:
-    """Nodes that write a tensor's values in steps, SOURCE.bytes, and SOURCE.rest where fine; and
-    SOURCE.apart, those that no byte counts."""
+    """Nodes that write a tensor's values in steps, SOURCE.bytes."""
     from onnx import helper
 
-    scaled, high = f"{source}.steps", f"{source}.bytes"
-    unit = ["bytes.high" if steps.fine else "bytes.one", f"{prefix}.zero"]
-    nodes = [
-        helper.make_node("Mul", [source, f"{prefix}.inverse"], [scaled]),
-        helper.make_node("QuantizeLinear", [scaled, *unit], [high]),
-    ]
-    if len(steps.apart):
-        names = [source, f"{prefix}.apart"]
-        nodes.append(helper.make_node("Gather", names, [f"{source}.apart"], axis=-1))
-    if not steps.fine:
-        return nodes
+    def count(steps: str, output: str) -> Any:
+        return helper.make_node("QuantizeLinear", [steps, "bytes.one", f"{prefix}.zero"], [output])
+
+    scaled, counted = f"{source}.steps", f"{source}.bytes"
+    nodes = [helper.make_node("Mul", [source, f"{prefix}.inverse"], [scaled])]
+    if not len(steps.more):
+        return [*nodes, count(scaled, counted)]
+    again, moved = f"{source}.again", f"{source}.moved"
+    once, more = f"{counted}.once", f"{counted}.more"
     return [
         *nodes,
-        helper.make_node("DequantizeLinear", [high, *unit], [f"{source}.back"]),
-        helper.make_node("Sub", [scaled, f"{source}.back"], [f"{source}.left"]),
-        helper.make_node(
-            "QuantizeLinear", [f"{source}.left", "bytes.one", "bytes.middle"], [f"{source}.rest"]
-        ),
+        helper.make_node("Gather", [scaled, f"{prefix}.more"], [again], axis=-1),
+        helper.make_node("Add", [again, f"{prefix}.parts"], [moved]),
+        count(scaled, once),
+        count(moved, more),
+        helper.make_node("Concat", [once, more], [counted], axis=-1),
     ]
 
 
-def multiply(source: str, prefix: str, steps: Steps, layers: Sequence[Linear]) -> list[Any]:
+def multiply(source: str, prefix: str, layers: Sequence[Linear]) -> list[Any]:
     """Nodes of the layers that read a tensor that was counted, their biases included."""
     from onnx import helper
 
-    weights, scale = f"{prefix}.bytes", f"{prefix}.scale"
-
-    def product(part: str, unit: str, zero: str, constant: str, output: str) -> Any:
-        inputs = [f"{source}.{part}", weights, unit, scale, zero, "", constant]
-        return helper.make_node(INTEGER_MATMUL, inputs, [output], domain=DOMAIN)
-
+    names = [f"{prefix}.{name}" for name in ("bytes", "scale", "zero", "constant")]
+    weights, scale, zero, constant = names
+    inputs = [f"{source}.bytes", weights, "bytes.one", scale, zero, "", constant]
     outputs = [layer.biased for layer in layers]
     all_of_them = outputs[0] if len(outputs) == 1 else f"{source}.products"
-    zero, constant = f"{prefix}.zero", f"{prefix}.constant"
-    parts = [f"{source}.products.bytes", f"{source}.products.more"]
-    adding = helper.make_node("Add", parts, [all_of_them])
-    if steps.fine:
-        nodes = [
-            product("bytes", "bytes.high", zero, constant, parts[0]),
-            product("rest", "bytes.one", "bytes.middle", "", parts[1]),
-            adding,
-        ]
-    elif len(steps.apart):
-        nodes = [
-            product("bytes", "bytes.one", zero, constant, parts[0]),
-            helper.make_node("MatMul", [f"{source}.apart", f"{prefix}.weights"], [parts[1]]),
-            adding,
-        ]
-    else:
-        nodes = [product("bytes", "bytes.one", zero, constant, all_of_them)]
+    nodes = [helper.make_node(INTEGER_MATMUL, inputs, [all_of_them], domain=DOMAIN)]
     if len(outputs) > 1:
         nodes.append(helper.make_node("Split", [all_of_them, f"{prefix}.widths"], outputs, axis=-1))
     return nodes

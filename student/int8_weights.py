@@ -1,11 +1,13 @@
 """Linear layers in integers: in which steps their inputs are counted, and which bytes weigh them.
 
-A layer y = W x + b is computed as y = scale * (Q n) + c, with n_j = round(x_j / step_j) in whole
-steps of an input, Q bytes, and scale and c of float32, one of each an output. Where one byte counts
-an input, the product of a few inputs that would leave the others' weights too coarse is added in
-float32.
+A layer y = W x + b is computed as y = scale * (Q n) + c, with n of whole steps of the inputs, Q
+bytes, and scale and c of float32, one of each an output. Every input is counted by a byte of its
+own; a few that would be rounded the most by several, in which it is moved by parts of a step, so
+that their sum counts in finer ones: the floors of x + i/k for i = 0 .. k - 1 add up to the floor of
+k x (Hermite's identity).
 
-Letters: J = inputs, N = outputs, T = tokens of the rows that the steps are measured on.
+Letters: J = inputs, K = bytes that count them, N = outputs, T = tokens of the rows that the steps
+are measured on.
 """
 
 from dataclasses import dataclass
@@ -16,22 +18,16 @@ from scipy import linalg
 
 Doubles = npt.NDArray[np.float64]
 
-# One byte counts an input in steps; of two, the first counts units and the second one the steps of
-# a unit, and within MARGIN_OF_TWO neither goes beyond 128.
-STEPS_OF_ONE, UNITS_OF_TWO, UNIT = 255, 127, 128
+STEPS = 255
 MOST_WEIGHT = 127
 # Processors without VNNI add the products of two neighbours in 16 bits. So two neighbours' weights,
 # where they are of one sign, are not beyond this together.
-MOST_OF_ONE, MOST_OF_TWO = 32_767 // STEPS_OF_ONE, 32_767 // UNIT
-# An input in one byte is multiplied in float32 where its reach times its largest weight is so many
-# times what it is of most inputs, and of them only one in so many.
-FAR, ONE_APART_IN = 2, 24
-# Room below and above the range that was seen, as a share of it. Beyond it one byte is cut off; of
-# two, which have steps enough for more room, the first one goes on to its end.
-MARGIN_OF_ONE, MARGIN_OF_TWO = 0.05, 0.25
-# Between steps that make the weights alike, 0, and ones that make the inputs alike, 1. In one byte
-# the inputs are rounded more coarsely than the weights.
-BALANCE_OF_ONE, BALANCE_OF_TWO = 1.0, 0.5
+MOST_OF_TWO = 32_767 // STEPS
+# Room below and above the range that was seen, as a share of it. What is beyond it is cut off.
+MARGIN = 0.05
+# One byte more for so many inputs, at most, and only where it takes so many times from the rounding
+# what an input adds to it on average.
+ONE_MORE_IN, WORTH = 24, 4
 DAMPING = 1e-4
 # Of the largest: what varies, or weighs, less is taken for that much.
 LEAST_SPREAD = 1e-4
@@ -61,83 +57,84 @@ class Moments:
 
 @dataclass(frozen=True)
 class Steps:
-    """step: (J,) of each input. zero: what its first byte says of 0, the same for all.
+    """step: (J,) of an input's bytes. zero: what a byte says of 0, the same for all.
 
-    fine: two bytes count each input, not one. apart: those that no byte counts, in rising order;
-    their steps say nothing.
+    more: which inputs the bytes after the first J count, in rising order. parts: of a step, by
+    which those are moved.
     """
 
     step: Doubles
     zero: int
-    fine: bool
-    apart: npt.NDArray[np.int64]
+    more: npt.NDArray[np.int64]
+    parts: Doubles
 
 
-def choose_steps(moments: Moments, weights: Doubles, *, fine: bool) -> Steps:
+def choose_steps(moments: Moments, weights: Doubles) -> Steps:
     """Steps for the inputs of the layers of weights (N, J), of which several may read the same.
 
-    fine: by two bytes an input. Else a few inputs whose reach times largest weight is far beyond
-    that of others are kept apart (as in LLM.int8: Dettmers et al. 2022, section 3.2; here chosen
-    once, not by the row).
+    Each as small as its range allows beside a zero that all share: the one with the least rounding
+    of the outputs, to which an input's step adds by its square and its weights' squares.
     """
     spread = moments.high - moments.low
     # An input that never changed still has a step.
     spread = np.maximum(spread, max(float(spread.max()) * LEAST_SPREAD, 1e-12))
-    margin = MARGIN_OF_TWO if fine else MARGIN_OF_ONE
-    low = np.minimum(moments.low - margin * spread, 0)
-    high = np.maximum(moments.high + margin * spread, 0)
-    size = np.abs(weights).max(axis=0)
-    size = np.maximum(size, max(float(size.max()) * LEAST_SPREAD, 1e-12))
-    balance = BALANCE_OF_TWO if fine else BALANCE_OF_ONE
-    reach = high - low
-    step = reach**balance / size ** (1 - balance)
-    apart = np.empty(0, dtype=np.int64) if fine else _far(reach * size)
-    below, above = (np.delete(side / step, apart).max() for side in (-low, high))
-    units = UNITS_OF_TWO if fine else STEPS_OF_ONE
-    zero = int(np.clip(np.round(units * below / (below + above)), 1, units - 1))
-    unit = step * max(below / zero, above / (units - zero))
-    return Steps(unit / UNIT if fine else unit, zero, fine, apart)
+    below = np.maximum(MARGIN * spread - moments.low, 0)
+    above = np.maximum(MARGIN * spread + moments.high, 0)
+    gain = np.square(weights).sum(axis=0)
+    zeros = np.arange(1, STEPS)[:, None]
+    steps = np.maximum(below / zeros, above / (STEPS - zeros))
+    best = int(np.argmin(np.square(steps) @ gain))
+    more, parts = _count_again(np.square(steps[best]) * gain)
+    return Steps(steps[best], int(zeros[best, 0]), more, parts)
 
 
-def _far(need: Doubles) -> npt.NDArray[np.int64]:
-    """The places of the few that are far beyond most, in rising order."""
-    largest = np.argsort(-need, kind="stable")[: len(need) // ONE_APART_IN]
-    return np.sort(largest[need[largest] > FAR * np.median(need)])
+def _count_again(rounding: Doubles) -> tuple[npt.NDArray[np.int64], Doubles]:
+    """Which inputs more bytes count, and by which parts of a step those are moved.
+
+    rounding: (J,) what an input adds to the squared rounding of the outputs when one byte counts
+    it; k bytes leave 1/k^2 of that. Each byte goes where it takes the most.
+    """
+    times = np.ones(len(rounding), dtype=np.int64)
+    for _ in range(len(rounding) // ONE_MORE_IN):
+        taken = rounding * (1 / times**2 - 1 / (times + 1) ** 2)
+        place = int(taken.argmax())
+        if taken[place] <= WORTH * rounding.mean():
+            break
+        times[place] += 1
+    more = np.repeat(np.arange(len(times)), times - 1)
+    parts = [part / count for count in times for part in range(1, count)]
+    return more, np.array(parts, dtype=np.float64)
 
 
 def round_weights(
     moments: Moments, steps: Steps, weights: Doubles
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Q (N, J), scale (N,) and c (N,), without b, of a layer's weights (N, J).
+    """Q (N, K), scale (N,) and c (N,), without b, of a layer's weights (N, J).
 
     Each column's rounding errors are made good by the columns after it, as far as the inputs
     vary together (GPTQ: Frantar et al. 2023, algorithm 1); c makes good what is left on average.
     """
     mean = moments.sum / moments.count
     covariance = moments.products / moments.count - np.outer(mean, mean)
-    scaled = weights * steps.step
-    scaled[:, steps.apart] = 0
+    counts = np.concatenate([np.arange(len(mean)), steps.more])
+    scaled = (weights * steps.step / np.bincount(counts))[:, counts]
     # As fine as the sums of two neighbours allow.
-    most = MOST_OF_TWO if steps.fine else MOST_OF_ONE
     pairs = np.pad(scaled, ((0, 0), (0, scaled.shape[1] % 2))).reshape(len(scaled), -1, 2)
     of_two = np.maximum(pairs.clip(min=0).sum(axis=2), -pairs.clip(max=0).sum(axis=2)).max(axis=1)
-    scale = np.maximum(np.abs(scaled).max(axis=1) / MOST_WEIGHT, of_two / most)
+    scale = np.maximum(np.abs(scaled).max(axis=1) / MOST_WEIGHT, of_two / MOST_OF_TWO)
     scale = np.where(scale > 0, scale, 1.0)
-    products = covariance / np.outer(steps.step, steps.step)
-    products[steps.apart] = products[:, steps.apart] = 0
-    # Of inputs in one byte: their own rounding is as good as noise of 1/12.
-    noise = 1e-12 if steps.fine else 1 / 12
-    products[np.diag_indices_from(products)] += DAMPING * np.diag(products).mean() + noise
-    rounded = _round_in_turn(scaled / scale[:, None], products, most)
-    constant = (scaled - rounded * scale[:, None]) @ (mean / steps.step)
+    products = (covariance / np.outer(steps.step, steps.step))[np.ix_(counts, counts)]
+    # The inputs' own rounding is as good as noise of 1/12.
+    products[np.diag_indices_from(products)] += DAMPING * np.diag(products).mean() + 1 / 12
+    rounded = _round_in_turn(scaled / scale[:, None], products)
+    counted = (mean / steps.step)[counts]
+    counted[len(mean) :] += steps.parts
+    constant = weights @ mean - scale * (rounded @ counted)
     return rounded.astype(np.int8), scale.astype(np.float32), constant.astype(np.float32)
 
 
-def _round_in_turn(weights: Doubles, products: Doubles, most: int) -> Doubles:
-    """(N, J) whole numbers: the most varying input first, its error spread over those to come.
-
-    most: what two neighbours of one sign may be together.
-    """
+def _round_in_turn(weights: Doubles, products: Doubles) -> Doubles:
+    """(N, K) whole numbers: the most varying input first, its error spread over those to come."""
     order = np.argsort(-np.diag(products))
     # Where in this order an input's neighbour is; the last one of an odd number has none.
     turn = np.argsort(order)
@@ -153,8 +150,8 @@ def _round_in_turn(weights: Doubles, products: Doubles, most: int) -> Doubles:
         for column in range(start, stop):
             # What is not rounded yet is 0.
             other = rounded[:, partners[column]] if partners[column] >= 0 else np.zeros(1)
-            highest = np.minimum(MOST_WEIGHT, most - np.maximum(other, 0))
-            lowest = np.maximum(-MOST_WEIGHT, -most - np.minimum(other, 0))
+            highest = np.minimum(MOST_WEIGHT, MOST_OF_TWO - np.maximum(other, 0))
+            lowest = np.maximum(-MOST_WEIGHT, -MOST_OF_TWO - np.minimum(other, 0))
             rounded[:, column] = np.clip(np.round(weights[:, column]), lowest, highest)
             error = (weights[:, column] - rounded[:, column]) / upper[column, column]
             weights[:, column:stop] -= np.outer(error, upper[column, column:stop])

@@ -36,10 +36,6 @@ from student.onnx_export import HALVED_FROM, halve_weights, save_graph
 
 # What has fewer outputs is no layer of an encoder, but a score a token.
 LEAST_OUTPUTS = 16
-# What a layer's inputs lose is the more felt the more layers follow: those of the first groups of
-# layers, this share, are counted in two bytes, those of the last ones in one. First in the graph's
-# order, so of two encoders, as teachers have them, those of the one that reads texts.
-FINE_SHARE = 1 / 3
 # So many rows' states are held at a time.
 ROWS_AT_ONCE = 64
 # Layers that read the same inputs, by their weights' names.
@@ -63,8 +59,7 @@ def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTab
     counted: dict[str, tuple[str, Steps]] = {}
     for number, (names, sources) in enumerate(groups.items()):
         layers = list({each.name: each for each in linears.values() if each.name in names}.values())
-        is_early = number < int(FINE_SHARE * len(groups))
-        steps = add_layers(graph, f"{number}", layers, moments.pop(names), fine=is_early)
+        steps = add_layers(graph, f"{number}", layers, moments.pop(names))
         counted |= dict.fromkeys(sources, (f"{number}", steps))
     nodes: list[Any] = []
     ready: set[str] = set()
@@ -75,7 +70,7 @@ def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTab
                 ready.add(linear.source)
                 readers = [each for each in linears.values() if each.source == linear.source]
                 nodes += count_inputs(linear.source, *counted[linear.source])
-                nodes += multiply(linear.source, *counted[linear.source], readers)
+                nodes += multiply(linear.source, counted[linear.source][0], readers)
         elif node.output[0] in written:
             pass  # the bias is among the layer's constants
         elif (table := _embedding(graph, node)) is not None:
