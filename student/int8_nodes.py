@@ -16,7 +16,7 @@ from student.int8_weights import Moments, Steps, choose_steps, round_weights
 INTEGER_MATMUL = "MatMulIntegerToFloat"
 DOMAIN = "com.microsoft"
 # Numbers of an embedding that share a scale, and what the largest of them is written as.
-GROUP = 16
+GROUP = 32
 LARGEST = 127
 SHARED = {"bytes.one": np.float32(1)}
 

@@ -25,9 +25,9 @@ MOST_WEIGHT = 127
 MOST_OF_TWO = 32_767 // STEPS
 # Room below and above the range that was seen, as a share of it. What is beyond it is cut off.
 MARGIN = 0.05
-# One byte more for so many inputs, at most, and only where it takes so many times from the rounding
-# what an input adds to it on average.
-ONE_MORE_IN, WORTH = 24, 4
+# Where an input adds so many times to the rounding what inputs add on average, those that add the
+# most have more bytes: one for so many inputs, at most, and each must take so many averages away.
+FAR, ONE_MORE_IN, WORTH = 20, 24, 2
 DAMPING = 1e-4
 # Of the largest: what varies, or weighs, less is taken for that much.
 LEAST_SPREAD = 1e-4
@@ -95,6 +95,8 @@ def _count_again(rounding: Doubles) -> tuple[npt.NDArray[np.int64], Doubles]:
     it; k bytes leave 1/k^2 of that. Each byte goes where it takes the most.
     """
     times = np.ones(len(rounding), dtype=np.int64)
+    if rounding.max() <= FAR * rounding.mean():
+        return np.empty(0, dtype=np.int64), np.empty(0)
     for _ in range(len(rounding) // ONE_MORE_IN):
         taken = rounding * (1 / times**2 - 1 / (times + 1) ** 2)
         place = int(taken.argmax())

@@ -32,10 +32,13 @@ from student.int8_nodes import (
 )
 from student.int8_weights import Moments, Steps
 from student.model import StudentModel
-from student.onnx_export import HALVED_FROM, halve_weights, save_graph
+from student.onnx_export import halve_weights, save_graph
 
 # What has fewer outputs is no layer of an encoder, but a score a token.
 LEAST_OUTPUTS = 16
+# A table of fewer rows, of positions or types, is small beside that of the words and read sooner in
+# float16.
+LEAST_ROWS = 1_000
 # So many rows' states are held at a time.
 ROWS_AT_ONCE = 64
 # Layers that read the same inputs, by their weights' names.
@@ -213,7 +216,7 @@ def _embedding(graph: Any, node: Any) -> npt.NDArray[np.float32] | None:
     if node.op_type != "Gather" or any(each.name == "axis" and each.i for each in node.attribute):
         return None
     for each in graph.initializer:
-        if each.name == node.input[0] and len(each.dims) == 2 and np.prod(each.dims) >= HALVED_FROM:
+        if each.name == node.input[0] and len(each.dims) == 2 and each.dims[0] >= LEAST_ROWS:
             table = numpy_helper.to_array(each)
             return table if table.dtype == np.float32 else None
     return None

@@ -80,15 +80,21 @@ def test_the_zero_is_where_the_outputs_are_rounded_the_least(values, weights):
 
 
 def test_an_input_that_is_rounded_the_most_is_counted_again_by_parts_of_a_step(values, weights):
-    """One more byte for 24 inputs: where 3/4 of what one byte rounds is four times the mean."""
-    weights = np.sign(weights)
+    """Of 48 inputs the one that adds more than twenty times the mean; then those down to twice."""
+    values = np.concatenate([values, values + 1e-3 * values[::-1]], axis=1)
     values /= values.max(axis=0) - values.min(axis=0)
-    assert choose_steps(moments_of(values), weights).more.tolist() == []
-    values[:, 7] *= 6
-    found = choose_steps(moments_of(values), weights)
-    assert (found.more.tolist(), found.parts.tolist()) == ([7], [0.5])
-    weights[3, 11] = 60  # a weight counts as a reach does
-    assert choose_steps(moments_of(values), weights).more.tolist() == [11]
+    weights = np.sign(np.concatenate([weights, weights], axis=1))
+
+    def found():
+        steps = choose_steps(moments_of(values), weights)
+        return steps.more.tolist(), steps.parts.tolist()
+
+    values[:, 20] *= 3
+    assert found() == ([], [])
+    values[:, 7] *= 12
+    assert found() == ([7, 7], pytest.approx([1 / 3, 2 / 3]))
+    weights[3, 11] = 30  # a weight counts as a reach does
+    assert found() == ([7, 11], [0.5, 0.5])
 
 
 def test_bytes_moved_by_parts_of_a_step_count_in_finer_ones_together():
