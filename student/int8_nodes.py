@@ -69,8 +69,8 @@ def count_inputs(source: str, prefix: str, steps: Steps) -> list[Any]:
     """Nodes that write a tensor's values in steps, SOURCE.bytes."""
     from onnx import helper
 
-    def count(steps: str, output: str) -> Any:
-        return helper.make_node("QuantizeLinear", [steps, "bytes.one", f"{prefix}.zero"], [output])
+    def count(values: str, output: str) -> Any:
+        return helper.make_node("QuantizeLinear", [values, "bytes.one", f"{prefix}.zero"], [output])
 
     scaled, counted = f"{source}.steps", f"{source}.bytes"
     nodes = [helper.make_node("Mul", [source, f"{prefix}.inverse"], [scaled])]

@@ -29,7 +29,7 @@ MARGIN = 0.05
 # most have more bytes: one for so many inputs, at most, and each must take so many averages away.
 FAR, ONE_MORE_IN, WORTH = 20, 24, 2
 DAMPING = 1e-4
-# Of the largest: what varies, or weighs, less is taken for that much.
+# Of the largest: what varies less is taken for that much.
 LEAST_SPREAD = 1e-4
 BLOCK = 128
 
@@ -59,14 +59,22 @@ class Moments:
 class Steps:
     """step: (J,) of an input's bytes. zero: what a byte says of 0, the same for all.
 
-    more: which inputs the bytes after the first J count, in rising order. parts: of a step, by
-    which those are moved.
+    times: (J,) how many bytes count each input.
     """
 
     step: Doubles
     zero: int
-    more: npt.NDArray[np.int64]
-    parts: Doubles
+    times: npt.NDArray[np.int64]
+
+    @property
+    def more(self) -> npt.NDArray[np.int64]:
+        """(K - J,) which inputs the bytes after the first J count, in rising order."""
+        return np.repeat(np.arange(len(self.times)), self.times - 1)
+
+    @property
+    def parts(self) -> Doubles:
+        """(K - J,) of a step, by which those bytes are moved."""
+        return np.array([part / k for k in self.times for part in range(1, k)], dtype=np.float64)
 
 
 def choose_steps(moments: Moments, weights: Doubles) -> Steps:
@@ -82,30 +90,29 @@ def choose_steps(moments: Moments, weights: Doubles) -> Steps:
     above = np.maximum(MARGIN * spread + moments.high, 0)
     gain = np.square(weights).sum(axis=0)
     zeros = np.arange(1, STEPS)[:, None]
-    steps = np.maximum(below / zeros, above / (STEPS - zeros))
-    best = int(np.argmin(np.square(steps) @ gain))
-    more, parts = _count_again(np.square(steps[best]) * gain)
-    return Steps(steps[best], int(zeros[best, 0]), more, parts)
+    smallest = np.maximum(below / zeros, above / (STEPS - zeros))
+    best = int(np.argmin(np.square(smallest) @ gain))
+    step = smallest[best]
+    return Steps(step, int(zeros[best, 0]), _share_bytes(np.square(step) * gain))
 
 
-def _count_again(rounding: Doubles) -> tuple[npt.NDArray[np.int64], Doubles]:
-    """Which inputs more bytes count, and by which parts of a step those are moved.
+def _share_bytes(rounding: Doubles) -> npt.NDArray[np.int64]:
+    """(J,) how many bytes count each input.
 
     rounding: (J,) what an input adds to the squared rounding of the outputs when one byte counts
     it; k bytes leave 1/k^2 of that. Each byte goes where it takes the most.
     """
     times = np.ones(len(rounding), dtype=np.int64)
-    if rounding.max() <= FAR * rounding.mean():
-        return np.empty(0, dtype=np.int64), np.empty(0)
+    mean = rounding.mean()
+    if rounding.max() <= FAR * mean:
+        return times
     for _ in range(len(rounding) // ONE_MORE_IN):
         taken = rounding * (1 / times**2 - 1 / (times + 1) ** 2)
         place = int(taken.argmax())
-        if taken[place] <= WORTH * rounding.mean():
+        if taken[place] <= WORTH * mean:
             break
         times[place] += 1
-    more = np.repeat(np.arange(len(times)), times - 1)
-    parts = [part / count for count in times for part in range(1, count)]
-    return more, np.array(parts, dtype=np.float64)
+    return times
 
 
 def round_weights(
@@ -119,7 +126,7 @@ def round_weights(
     mean = moments.sum / moments.count
     covariance = moments.products / moments.count - np.outer(mean, mean)
     counts = np.concatenate([np.arange(len(mean)), steps.more])
-    scaled = (weights * steps.step / np.bincount(counts))[:, counts]
+    scaled = (weights * steps.step / steps.times)[:, counts]
     # As fine as the sums of two neighbours allow.
     pairs = np.pad(scaled, ((0, 0), (0, scaled.shape[1] % 2))).reshape(len(scaled), -1, 2)
     of_two = np.maximum(pairs.clip(min=0).sum(axis=2), -pairs.clip(max=0).sum(axis=2)).max(axis=1)

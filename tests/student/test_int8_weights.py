@@ -97,6 +97,15 @@ def test_an_input_that_is_rounded_the_most_is_counted_again_by_parts_of_a_step(v
     assert found() == ([7, 11], [0.5, 0.5])
 
 
+def test_no_byte_is_given_that_takes_less_than_twice_the_mean():
+    """72 inputs may have three more: of 30 the third would take 1.5, and the mean is 1.4."""
+    values = np.repeat([[-1.0], [1.0]], 72, axis=1).astype(np.float32)
+    values[:, 5] *= np.sqrt(30)
+    moments = Moments(72)
+    moments.add(values)
+    assert choose_steps(moments, np.ones((2, 72))).more.tolist() == [5, 5]
+
+
 def test_bytes_moved_by_parts_of_a_step_count_in_finer_ones_together():
     """Hermite's identity, on 48 inputs of which one has all three bytes."""
     random = np.random.default_rng(3)
