@@ -89,18 +89,25 @@ def count_inputs(source: str, prefix: str, steps: Steps) -> list[Any]:
 
 
 def multiply(source: str, prefix: str, layers: Sequence[Linear]) -> list[Any]:
-    """Nodes of the layers that read a tensor that was counted, their biases included."""
+    """Nodes of the layers that read a tensor that was counted, their biases included.
+
+    What reads the same as a layer before it, and is of its weights, writes the same.
+    """
     from onnx import helper
 
     names = [f"{prefix}.{name}" for name in ("bytes", "scale", "zero", "constant")]
     weights, scale, zero, constant = names
     inputs = [f"{source}.bytes", weights, "bytes.one", scale, zero, "", constant]
-    outputs = [layer.biased for layer in layers]
+    written: dict[str, list[str]] = {}
+    for layer in layers:
+        written.setdefault(layer.name, []).append(layer.biased)
+    outputs = [first for first, *_ in written.values()]
     all_of_them = outputs[0] if len(outputs) == 1 else f"{source}.products"
     nodes = [helper.make_node(INTEGER_MATMUL, inputs, [all_of_them], domain=DOMAIN)]
     if len(outputs) > 1:
         nodes.append(helper.make_node("Split", [all_of_them, f"{prefix}.widths"], outputs, axis=-1))
-    return nodes
+    again = [(first, other) for first, *others in written.values() for other in others]
+    return nodes + [helper.make_node("Identity", [first], [other]) for first, other in again]
 
 
 def add_embedding(graph: Any, name: str, table: npt.NDArray[np.float32]) -> None:

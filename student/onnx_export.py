@@ -1,9 +1,8 @@
 """The ONNX graph of a student: one file that onnxruntime runs without any code of ours.
 
-Letters: B = rows, L = text tokens, M = context tokens, H = hidden size, C = classes.
+Letters: B = rows, L = text tokens, M = context tokens, C = classes.
 """
 
-import copy
 import importlib.util
 import logging
 import warnings
@@ -12,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from transformers import PreTrainedModel
 
 from data.errors import InputError
 from data.tasks import TaskSpec
 from student.dialogue import DIALOGUE_TYPE
 from student.model import StudentModel
+from student.padded import PaddedStudent
 from student.word_vectors import RECURRENT
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -48,63 +46,6 @@ def check_encoder(model: StudentModel) -> None:
             f"kd export: a student on {kind} can't be exported, its recurrence runs over packed "
             f"rows: answer with kd predict, or train a cnn or a pretrained encoder"
         )
-
-
-class PaddedStudent(nn.Module):
-    """A student's forward on padded rows, its weights and heads shared, in operations that can be
-    traced: the student's own gathers the real tokens in Python."""
-
-    def __init__(self, model: StudentModel) -> None:
-        super().__init__()
-        self.specs = model.specs
-        self.encoder = padded_encoder(model.encoder)
-        separate = model.context_encoder
-        self.context_encoder = padded_encoder(separate) if separate is not None else self.encoder
-        self.attention = model.attention
-        self.heads = model.heads
-        self.eval()
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        context_ids: torch.Tensor | None = None,
-        context_mask: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, ...]:
-        """(B, L), (B, L), (B, M), (B, M) → the tensors that `output_names` names, in its order."""
-        states = attended = _read(self.encoder, input_ids, attention_mask)
-        if self.attention is not None:
-            assert context_ids is not None
-            assert context_mask is not None
-            seeker = _read(self.context_encoder, context_ids, context_mask)
-            attended = states + self.attention(states, seeker, context_mask)
-        answers = []
-        for spec in self.specs:
-            label, tokens = self.heads[spec.name](
-                attended if spec.has_context else states, attention_mask
-            )
-            answers.append(label.float())
-            if tokens is not None:
-                answers.append(tokens.float())
-        return tuple(answers)
-
-
-def padded_encoder(encoder: PreTrainedModel) -> PreTrainedModel:
-    """A copy of an encoder with transformers' ordinary attention on padded sequences.
-
-    Eager: its mask is a finite minimum, so a row of padding alone does not become NaN.
-    """
-    twin = copy.deepcopy(encoder)
-    twin.set_attn_implementation("eager")
-    return twin
-
-
-def _read(encoder: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """(B, L), (B, L) → (B, L, H)."""
-    # By embeddings, as in `encode`: some encoders count positions by the ids that are no padding.
-    lookup: nn.Module = encoder.get_input_embeddings()
-    states: torch.Tensor = encoder(inputs_embeds=lookup(ids), attention_mask=mask).last_hidden_state
-    return states
 
 
 def input_names(model: StudentModel) -> list[str]:

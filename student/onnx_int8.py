@@ -58,10 +58,11 @@ def write_int8(source: Path, target: Path, model: StudentModel, rows: EncodedTab
     linears = {linear.output: linear for linear in find_linears(graph)}
     groups = _groups(linears)
     moments = _measure(proto, groups, rows)
+    by_name = {linear.name: linear for linear in linears.values()}
     add_constants(graph, SHARED)
     counted: dict[str, tuple[str, Steps]] = {}
     for number, (names, sources) in enumerate(groups.items()):
-        layers = list({each.name: each for each in linears.values() if each.name in names}.values())
+        layers = [by_name[name] for name in names]
         steps = add_layers(graph, f"{number}", layers, moments.pop(names))
         counted |= dict.fromkeys(sources, (f"{number}", steps))
     nodes: list[Any] = []

@@ -66,7 +66,7 @@ def encode_unpadded(
     place, position = np.nonzero(np.arange(ids.shape[1]) < np.asarray(lengths)[order][:, None])
     source = order[place] * ids.shape[1] + position
     places = (np.cumsum(longest) - longest)[place] + position
-    host = torch.from_numpy(np.stack([source, places, position + _first_position(encoder)]))
+    host = torch.from_numpy(np.stack([source, places, position + first_position(encoder)]))
     flat_source, flat_places, position_ids = to_device(host, ids.device)
     is_real = torch.zeros(int(longest.sum()), dtype=torch.bool, device=ids.device)
     layout = Layout(shapes, flat_places, is_real.index_fill_(0, flat_places, True))
@@ -80,7 +80,7 @@ def encode_unpadded(
     return padded.index_copy(0, flat_source, states).view(*ids.shape, -1)
 
 
-def _first_position(encoder: PreTrainedModel) -> int:
+def first_position(encoder: PreTrainedModel) -> int:
     """RoBERTa and its kin count positions from the padding id + 1 on, the others from 0."""
     table = getattr(encoder.embeddings, "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)

@@ -53,8 +53,9 @@ CASES = {
             **SIZES, local_attention=6, global_attn_every_n_layers=2,
             pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
         ),
-        [SENTIMENT, QUOTED], False, "cls", (0.0, 0.0),
+        [SENTIMENT, EMPATHY], False, "cls", (0.0, 0.0),
     ),
+    "alone": (BertConfig(**SIZES), [SENTIMENT, QUOTED], False, "mean", (0.0, 0.0)),
     "mpnet": (MPNetConfig(**SIZES, pad_token_id=1), [EMPATHY], True, "mean", (0.0, 0.0)),
 }  # fmt: skip
 

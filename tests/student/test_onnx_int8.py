@@ -51,7 +51,7 @@ CASES = {
             **SIZES, relative_attention=True, position_buckets=16, norm_rel_ebd="layer_norm",
             share_att_key=True, pos_att_type=["c2p", "p2c"], position_biased_input=False,
         ),
-        [SENTIMENT], False, 6,
+        [EMPATHY, SENTIMENT], False, 6,
     ),
 }  # fmt: skip
 
@@ -116,10 +116,13 @@ def test_every_linear_layer_of_the_encoder_is_integer_in_the_file(written):
     assert not find_linears(graph)
     before = find_linears(onnx.load(source).graph)
     assert len({each.name for each in before}) == expected
-    # As often as the float32 graph uses each.
+    # Once for all that the float32 graph lets it read.
     widths = [weights[node.input[1]].dims[1] for node in products]
-    assert sum(each.weights.shape[1] for each in before) == sum(widths)
-    assert len(before) - expected == {"bert": expected - 4, "deberta": 2 * 2}.get(case, 0)
+    read = {(each.name, each.source): each.weights.shape[1] for each in before}
+    assert sum(read.values()) == sum(widths)
+    # DeBERTa reads text and context one after the other, and in each its positions' projections.
+    uses = {"deberta": 2 * (expected - 4) + 2 * 2 * 2 + 4}
+    assert len(before) == uses.get(case, expected)
 
 
 def test_this_processor_computes_the_products_exactly(written):

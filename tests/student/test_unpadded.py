@@ -5,13 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    BertConfig,
-    CamembertConfig,
-    MPNetConfig,
-    NomicBertConfig,
-    XLMRobertaConfig,
-)
+from transformers import BertConfig, MPNetConfig
 
 import student.unpadded
 from data.readers.empathy_reddit import read_empathy_reddit
@@ -20,15 +14,7 @@ from student.unpadded import UNPADDED_TYPES, length_groups, padded_shapes
 from tests.student.tiny_configs import sizes_of, tiny_configs
 
 SIZES = sizes_of(num_hidden_layers=3)
-CONFIGS = {
-    **tiny_configs(
-        *("albert", "bert", "distilbert", "electra", "modernbert", "mpnet", "roberta"),
-        num_hidden_layers=3,
-    ),
-    "camembert": CamembertConfig(**SIZES, pad_token_id=1),
-    "nomic_bert": NomicBertConfig(**SIZES, pad_token_id=0),
-    "xlm-roberta": XLMRobertaConfig(**SIZES, pad_token_id=1),
-}
+CONFIGS = tiny_configs(*UNPADDED_TYPES, "mpnet", num_hidden_layers=3)
 LENGTHS = {
     "of one token": [1],
     "of one length": [7, 7, 7],
@@ -37,7 +23,7 @@ LENGTHS = {
 }
 
 
-@pytest.fixture(params=[*UNPADDED_TYPES, "mpnet"])
+@pytest.fixture(params=CONFIGS)
 def pair(request):
     """transformers' encoder with eager attention, and the unpadded one of the same weights."""
     config = CONFIGS[request.param]

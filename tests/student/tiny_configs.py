@@ -3,13 +3,16 @@
 from transformers import (
     AlbertConfig,
     BertConfig,
+    CamembertConfig,
     DebertaV2Config,
     DistilBertConfig,
     ElectraConfig,
     ModernBertConfig,
     MPNetConfig,
+    NomicBertConfig,
     PreTrainedConfig,
     RobertaConfig,
+    XLMRobertaConfig,
 )
 
 
@@ -40,6 +43,7 @@ def tiny_configs(*families: str, **changes: int) -> dict[str, PreTrainedConfig]:
     found = {
         "albert": AlbertConfig(**sizes, embedding_size=8),
         "bert": BertConfig(**sizes),
+        "camembert": CamembertConfig(**sizes, pad_token_id=1),
         "deberta": DebertaV2Config(**sizes, relative_attention=True, pos_att_type=["c2p", "p2c"]),
         "distilbert": DistilBertConfig(**distilbert),
         "electra": ElectraConfig(**sizes, embedding_size=8),
@@ -48,7 +52,9 @@ def tiny_configs(*families: str, **changes: int) -> dict[str, PreTrainedConfig]:
             **sizes, **special, cls_token_id=1, sep_token_id=2, local_attention=8
         ),
         "mpnet": MPNetConfig(**sizes, pad_token_id=1),
+        "nomic_bert": NomicBertConfig(**sizes, pad_token_id=0),
         # Not 1, so that a first position of 2 is not right by luck.
         "roberta": RobertaConfig(**sizes, pad_token_id=3),
+        "xlm-roberta": XLMRobertaConfig(**sizes, pad_token_id=1),
     }
     return {family: found[family] for family in families}
