@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel
 
 from student.model import StudentModel
-from student.unpadded import UNPADDED, first_position
+from student.unpadded import UNPADDED, first_position, visible
 
 # The name under which transformers finds `attend_apart`.
 SIDE_BY_SIDE = "side_by_side"
@@ -25,8 +25,10 @@ Text = tuple[torch.Tensor, torch.Tensor]
 
 
 class PaddedStudent(nn.Module):
-    """A student's forward on padded rows, its weights and heads shared: the student's own gathers
-    the real tokens in Python."""
+    """A student's forward on padded rows: the student's own gathers the real tokens in Python.
+
+    Its attention and heads are the student's, its encoders copies.
+    """
 
     def __init__(self, model: StudentModel) -> None:
         super().__init__()
@@ -73,10 +75,10 @@ class PaddedStudent(nn.Module):
 
 
 def traceable(encoder: PreTrainedModel) -> PreTrainedModel:
-    """A copy of an encoder with attention on padded sequences.
+    """A copy of an encoder that attends on padded rows: by `attend_apart` where the student's own
+    is `unpadded`, else by transformers' eager.
 
-    Elsewhere transformers' eager: its mask is a finite minimum, so a row of padding alone does not
-    become NaN.
+    Both hide by a finite minimum, so a row of padding alone does not become NaN.
     """
     twin = copy.deepcopy(encoder)
     is_reached = encoder.config._attn_implementation == UNPADDED
@@ -97,7 +99,7 @@ def encode_padded(encoder: PreTrainedModel, texts: Sequence[Text]) -> list[torch
     states: torch.Tensor = encoder(
         inputs_embeds=lookup(torch.cat([ids for ids, _ in texts], dim=1)),
         position_ids=torch.cat([torch.arange(n) for n in widths])[None] + first_position(encoder),
-        is_real=[mask.bool()[:, None, None] for _, mask in texts],
+        is_real=[mask.bool() for _, mask in texts],
     ).last_hidden_state
     return list(states.split(widths, dim=1))
 
@@ -116,22 +118,17 @@ def attend_apart(
 ) -> tuple[torch.Tensor, None]:
     """Queries, keys and values (B, A, T, D) → (B, T, A, D): a token sees its own text alone.
 
-    is_real: (B, 1, 1, N) of each text, which tokens are no padding.
+    is_real: (B, N) of each text, which tokens are no padding.
     """
-    widths = [real.shape[-1] for real in is_real]
+    widths = [real.shape[1] for real in is_real]
     parts = (states.split(widths, dim=2) for states in (query, key, value))
     found = []
     for real, q, k, v in zip(is_real, *parts, strict=True):
-        keep = real
-        if sliding_window is not None:
-            place = torch.arange(real.shape[-1])
-            keep = keep & ((place[:, None] - place).abs() < sliding_window)
-        # Added, and finite: a row of padding alone must not become NaN.
-        hidden = torch.zeros(()).masked_fill(~keep, torch.finfo(query.dtype).min)
+        # Added: a graph is slower to choose between the scores and a constant.
+        keep = visible(real, sliding_window)
+        hidden = q.new_zeros(()).masked_fill(~keep, torch.finfo(q.dtype).min)
         found.append((q @ k.transpose(-1, -2) * scaling + hidden).softmax(-1) @ v)
     return torch.cat(found, dim=2).transpose(1, 2), None
 
 
 AttentionInterface.register(SIDE_BY_SIDE, attend_apart)
-# The texts' own masks are all there is to hide.
-AttentionMaskInterface.register(SIDE_BY_SIDE, lambda *_, **__: None)

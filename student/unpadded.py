@@ -116,17 +116,26 @@ def attend(
     for shape, real, *padded in zip(
         layout.shapes, layout.is_real.split(sizes), *parts, strict=True
     ):
-        keep = real.view(shape)[:, None, None, :]
-        if sliding_window is not None:
-            place = torch.arange(shape[1], device=query.device)
-            near = (place[:, None] - place).abs() < sliding_window
-            # Padding sees everything: a row of nothing has no softmax.
-            keep = keep & near | ~keep.transpose(-1, -2)
+        keep = visible(real.view(shape), sliding_window)
         q, k, v = (states.unflatten(0, shape).transpose(1, 2) for states in padded)
         local = None if bias is None else bias[..., : shape[1], : shape[1]].to(q.dtype)
         mixed = _mix(q, k, v, keep, local, dropout, scaling, fused=query.is_cuda)
         pieces.append(mixed.transpose(1, 2).flatten(0, 1))  # (n * longest, A, D)
     return torch.cat(pieces).index_select(0, layout.places)[None], None
+
+
+def visible(is_real: torch.Tensor, sliding_window: int | None) -> torch.Tensor:
+    """(n, L), which tokens are no padding → (n, 1, 1 or L, L), which keys a token sees.
+
+    sliding_window: how far away, and further, a layer's tokens see nothing.
+    """
+    keep = is_real[:, None, None]
+    if sliding_window is None:
+        return keep
+    place = torch.arange(is_real.shape[1], device=is_real.device)
+    near = (place[:, None] - place).abs() < sliding_window
+    # Padding sees everything: a row of nothing has no softmax.
+    return keep & near | ~keep.transpose(-1, -2)
 
 
 def _mix(

@@ -264,8 +264,9 @@ def test_a_layer_that_would_stay_in_float32_is_refused(written, tmp_path):
         write_int8(tmp_path / "hidden.onnx", tmp_path / "int8.onnx", model, rows_of(6, 1))
 
 
+@pytest.mark.parametrize("written", ["deberta"], indirect=True)
 def test_one_use_of_a_layer_that_would_stay_in_float32_is_refused(written, tmp_path):
-    """The other uses, of the context or of positions, make the layer an integer one."""
+    """The other uses, of the context and of positions, make the layer an integer one."""
     _, model, source, _ = written
     hide(source, tmp_path / "hidden.onnx", "Mul", uses=1)
     with pytest.raises(InputError, match=r"int8 found \d+ of the \d+ linear layers"):

@@ -16,7 +16,7 @@ OTHERS = tiny_configs("deberta", "mpnet") | {"decoder": BertConfig(**sizes_of(),
 
 
 def texts_of(*lengths, pad_id):
-    """Random ids and mask of each text; what stands on padding is no matter."""
+    """Random ids and mask of each text, padded with pad_id."""
     found = []
     for each in lengths:
         mask = torch.arange(max(each)) < torch.tensor(each)[:, None]
@@ -42,8 +42,10 @@ def test_each_text_has_the_states_that_transformers_gives_it_alone(family):
     plain, encoder = pair_of((REACHED | OTHERS)[family])
     # The longer ones are longer than the window of a layer that has one.
     texts = texts_of([9, 30, 2], [25, 1, 14], pad_id=plain.config.pad_token_id)
+    # What stands on padding must not matter.
+    noisy = [(torch.where(mask.bool(), ids, 7), mask) for ids, mask in texts]
     with torch.no_grad():
-        found = encode_padded(encoder, texts)
+        found = encode_padded(encoder, noisy)
         for states, (ids, mask) in zip(found, texts, strict=True):
             expected = plain(input_ids=ids, attention_mask=mask).last_hidden_state
             real = mask.bool()
