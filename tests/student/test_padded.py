@@ -72,3 +72,13 @@ def test_a_row_of_padding_alone_is_finite_and_changes_no_other_text(family):
     assert empty.isfinite().all()
     real = text[1].bool()
     torch.testing.assert_close(states[real], alone[real], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", REACHED)
+def test_an_encoder_in_half_precision_answers_in_it(family):
+    _, encoder = pair_of(REACHED[family])
+    texts = texts_of([7, 12], [5, 9], pad_id=3)
+    with torch.no_grad():
+        found = encode_padded(encoder.bfloat16(), texts)
+    assert {states.dtype for states in found} == {torch.bfloat16}
+    assert all(states.isfinite().all() for states in found)
